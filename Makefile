@@ -1,0 +1,89 @@
+# Everything runs in .venv, which the first target that needs it makes. `make help` lists the targets.
+
+VENV        ?= .venv
+# The interpreter that .venv is made from; without it, the first suitable one on the PATH.
+PYTHON      ?=
+# More extras of pyproject.toml, comma-separated: EXTRAS=torch,export
+EXTRAS      ?=
+
+# make train: what to train on, and more for papermill: ARGS="-p epochs 5"
+DATASET     ?= digits
+PRESET      ?= micro
+ARGS        ?=
+
+# make test: which lanes (lint tensorflow jax torch; none means all), and what pytest gets.
+LANES       ?=
+PYTEST_ARGS ?= -n 2 --dist worksteal
+
+KERAS_BACKEND        ?= tensorflow
+TF_CPP_MIN_LOG_LEVEL ?= 2
+export KERAS_BACKEND TF_CPP_MIN_LOG_LEVEL PYTEST_ARGS
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+PY           := $(VENV)/bin/python
+RUN          := runs/$(DATASET)-$(PRESET)
+NOTEBOOK_RUN := runs/05_train.$(DATASET).ipynb
+
+# One stamp file per set of extras, so that a set is installed again only when its pins change.
+comma      := ,
+MORE       := $(if $(EXTRAS),$(comma)$(EXTRAS))
+USE_STAMP  := $(VENV)/.has-tensorflow,notebooks$(MORE)
+TEST_STAMP := $(VENV)/.has-tensorflow,jax,notebooks,test$(MORE)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv train notebooks test lint format clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+venv: $(USE_STAMP) ## Make .venv and install the library, TensorFlow and JupyterLab into it
+
+train: $(USE_STAMP) ## Train on the bundled digits (DATASET=cifar10 PRESET=nano ARGS="-p epochs 5")
+	@mkdir -p runs
+	@echo "Training $(PRESET) on $(DATASET) ..."
+	@$(PY) -m papermill --no-progress-bar --log-output --kernel python3 \
+		-p dataset $(DATASET) -p preset $(PRESET) $(ARGS) notebooks/05_train.ipynb $(NOTEBOOK_RUN)
+	@echo
+	@$(PY) -m shiftvit_utils.show_run $(RUN)
+	@echo "executed notebook: $(NOTEBOOK_RUN)"
+	@echo "next, CIFAR-10:    make train DATASET=cifar10 PRESET=nano"
+
+notebooks: $(USE_STAMP) ## Open the notebooks in JupyterLab
+	@$(PY) -m jupyterlab notebooks
+
+test: $(TEST_STAMP) ## Lint, then every test on each installed backend (EXTRAS=torch adds PyTorch)
+	@$(PY) tests/run_lanes.py $(LANES)
+
+lint: $(TEST_STAMP) ## Only ruff and mypy
+	@$(PY) tests/run_lanes.py lint
+
+format: $(TEST_STAMP) ## Let ruff format the code and mend what it can
+	@$(PY) -m ruff format
+	@$(PY) -m ruff check --fix
+
+clean: ## Remove .venv and every cache; keep runs/
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip comes first: the one that Debian 12 puts into a venv cannot resolve these pins.
+$(VENV)/.has-%: pyproject.toml constraints.txt | $(VENV)/bin/pip
+	@echo "Installing $* into $(VENV) (several minutes the first time) ..."
+	@$(PY) -m pip install --quiet -c constraints.txt --upgrade pip
+	@$(PY) -m pip install --quiet -c constraints.txt -e ".[$*]"
+	@touch "$@"
+
+# A candidate counts only if it runs, is a version that the library supports, and can make a venv.
+$(VENV)/bin/pip:
+	@for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
+		if "$$python" -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+			2>/dev/null; then \
+			echo "Making $(VENV) with $$("$$python" --version)"; \
+			exec "$$python" -m venv $(VENV); \
+		fi; \
+	done; \
+	echo "Found no Python 3.11, 3.12 or 3.13 that can make virtual environments; tried" >&2; \
+	echo "  $(or $(PYTHON),python3 python3.13 python3.12 python3.11)" >&2; \
+	echo "Install one (Debian and Ubuntu: also its python3-venv package), or name it:" >&2; \
+	echo "  make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; \
+	exit 1

@@ -1,0 +1,48 @@
+"""ShiftViT in Keras 3: the layers, the network, and what it takes to train it."""
+
+__version__ = "0.1.0"
+
+from shiftvit_utils.augmentation import Augmentation, RandomCropPerImage
+from shiftvit_utils.block import MLP, DropPath, ShiftViTBlock
+from shiftvit_utils.classifier import build_classifier
+from shiftvit_utils.config import RECIPES, TrainConfig
+from shiftvit_utils.data import Dataset, load_dataset
+from shiftvit_utils.evaluation import classification_metrics, predict_logits
+from shiftvit_utils.model import ShiftViT
+from shiftvit_utils.optimization import build_optimizer, warmup_cosine
+from shiftvit_utils.presets import PRESETS
+from shiftvit_utils.run_folder import RunFolder, runs_root
+from shiftvit_utils.saving import load_model, save_model
+from shiftvit_utils.shift import Shift, shift
+from shiftvit_utils.stage import PatchEmbedding, PatchMerging, StackedShiftBlocks
+from shiftvit_utils.training import TrainResult, train
+
+__all__ = [
+    "MLP",
+    "PRESETS",
+    "RECIPES",
+    "Augmentation",
+    "Dataset",
+    "DropPath",
+    "PatchEmbedding",
+    "PatchMerging",
+    "RandomCropPerImage",
+    "RunFolder",
+    "Shift",
+    "ShiftViT",
+    "ShiftViTBlock",
+    "StackedShiftBlocks",
+    "TrainConfig",
+    "TrainResult",
+    "build_classifier",
+    "build_optimizer",
+    "classification_metrics",
+    "load_dataset",
+    "load_model",
+    "predict_logits",
+    "runs_root",
+    "save_model",
+    "shift",
+    "train",
+    "warmup_cosine",
+]

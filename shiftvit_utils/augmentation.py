@@ -1,0 +1,156 @@
+"""Augmentation inside the network's graph: a crop and a flip, drawn anew for every image of a batch.
+
+Keras's own `RandomCrop` and `RandomTranslation` switch compilation off for the whole model, and `RandomCrop` cuts all
+images of a batch at the same place. `RandomCropPerImage` does neither. The flip and the resize are Keras's.
+"""
+
+import keras
+from keras import ops
+
+AUGMENTATIONS = ("light", "published", "none")
+
+
+@keras.saving.register_keras_serializable(package="shiftvit_utils")
+class RandomCropPerImage(keras.layers.Layer):
+    """Cuts a window out of each image: in training at a random place of its own, otherwise from the centre.
+
+    Args:
+        height: int, of the window, in pixels.
+        width: int, of the window, in pixels.
+        seed: int or None, for the same windows in every run.
+        **kwargs: `name`, `dtype` and the other arguments of every Keras layer.
+
+    Call arguments:
+        images: tensor `(N, H, W, C)` with `H >= height` and `W >= width`.
+        training: bool, random only if True.
+
+    Output shape: `(N, height, width, C)`.
+
+    Raises:
+        ValueError: if the window is larger than the images.
+
+    >>> RandomCropPerImage(4, 4)(keras.ops.ones((2, 6, 8, 3)), training=True).shape == (2, 4, 4, 3)
+    True
+    """
+
+    def __init__(self, height, width, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.height = height
+        self.width = width
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape):
+        if input_shape[1] < self.height or input_shape[2] < self.width:
+            raise ValueError(
+                f"A crop of {self.height}x{self.width} pixels does not fit into images of "
+                f"{input_shape[1]}x{input_shape[2]}. Choose a smaller crop or resize the images first."
+            )
+        self.built = True
+
+    def call(self, images, training=False):
+        spare_rows, spare_columns = images.shape[1] - self.height, images.shape[2] - self.width
+        if not training:
+            top, left = spare_rows // 2, spare_columns // 2
+            return images[:, top : top + self.height, left : left + self.width]
+        # Whole numbers 0..spare, each as likely: uniform in [0, 1) times (spare + 1), rounded down.
+        uniform = keras.random.uniform((ops.shape(images)[0], 2), dtype="float32", seed=self.seed_generator)
+        top = ops.cast(uniform[:, 0] * (spare_rows + 1), "int32")  # (N,)
+        left = ops.cast(uniform[:, 1] * (spare_columns + 1), "int32")  # (N,)
+        rows = top[:, None] + ops.arange(self.height, dtype="int32")  # (N, height)
+        columns = left[:, None] + ops.arange(self.width, dtype="int32")  # (N, width)
+        images = ops.take_along_axis(images, rows[:, :, None, None], axis=1)  # (N, height, W, C)
+        return ops.take_along_axis(images, columns[:, None, :, None], axis=2)  # (N, height, width, C)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.height, self.width, input_shape[-1])
+
+    def get_config(self):
+        return {**super().get_config(), "height": self.height, "width": self.width, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="shiftvit_utils")
+class Augmentation(keras.layers.Layer):
+    """Brings images to the network's size and, in training, crops and flips each in its own way.
+
+    - "published": the recipe of the published Keras example. Resize a little too large (52 for a network of 48), cut a
+      random window, flip left and right. Evaluation cuts the centre window.
+    - "light": move the image by up to `max_translation` pixels, black coming in, and flip. Evaluation leaves it as is.
+    - "none": resize only.
+
+    Args:
+        height: int, of the output, in pixels.
+        width: int, of the output, in pixels.
+        augmentation: "published", "light" or "none".
+        horizontal_flip: bool, mirror half of the images (wrong for digits and letters).
+        max_translation: int >= 0, in pixels, for "light".
+        seed: int or None, for the same random numbers in every run.
+        **kwargs: `name`, `dtype` and the other arguments of every Keras layer.
+
+    Call arguments:
+        images: tensor `(N, H, W, C)`, values 0..255.
+        training: bool, random only if True.
+
+    Output shape: `(N, height, width, C)`, same range of values.
+
+    Raises:
+        ValueError: if `augmentation` is none of the three, or `max_translation` is negative.
+
+    >>> Augmentation(48, 48, "published")(keras.ops.ones((2, 32, 32, 3)), training=True).shape == (2, 48, 48, 3)
+    True
+    """
+
+    def __init__(
+        self, height, width, augmentation="light", horizontal_flip=True, max_translation=4, seed=None, **kwargs
+    ):
+        super().__init__(**kwargs)
+        if augmentation not in AUGMENTATIONS:
+            raise ValueError(f"augmentation must be one of {AUGMENTATIONS}, got {augmentation!r}.")
+        if not isinstance(max_translation, int) or max_translation < 0:
+            raise ValueError(f"max_translation must be an int >= 0 (pixels), got {max_translation!r}.")
+        self.height = height
+        self.width = width
+        self.augmentation = augmentation
+        self.horizontal_flip = horizontal_flip
+        self.max_translation = max_translation
+        self.seed = seed
+
+        resize_height, resize_width = height, width
+        if augmentation == "published":  # the example's 52 for 48, in proportion
+            resize_height, resize_width = height + height // 12, width + width // 12
+        flip_seed = None if seed is None else seed + 1
+        self.resize = keras.layers.Resizing(resize_height, resize_width, data_format="channels_last", dtype=self.dtype_policy)
+        self.crop = RandomCropPerImage(height, width, seed=seed, dtype=self.dtype_policy)
+        self.flip = keras.layers.RandomFlip(
+            "horizontal", seed=flip_seed, data_format="channels_last", dtype=self.dtype_policy
+        )
+
+    def build(self, input_shape):
+        self.needs_resize = tuple(input_shape[1:3]) != (self.resize.height, self.resize.width)
+        self.built = True
+
+    def call(self, images, training=False):
+        x = self.resize(images) if self.needs_resize else images
+        if self.augmentation == "none":
+            return x
+        if self.augmentation == "published":
+            x = self.crop(x, training=training)
+        elif training:
+            p = self.max_translation
+            x = self.crop(ops.pad(x, [(0, 0), (p, p), (p, p), (0, 0)]), training=True)
+        # `training` is always handed on: without it Keras's flip takes it to be True.
+        return self.flip(x, training=training) if self.horizontal_flip else x
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.height, self.width, input_shape[-1])
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "height": self.height,
+            "width": self.width,
+            "augmentation": self.augmentation,
+            "horizontal_flip": self.horizontal_flip,
+            "max_translation": self.max_translation,
+            "seed": self.seed,
+        }

@@ -1,0 +1,194 @@
+"""What happens around each epoch of a run: fresh random numbers, validation, one log line, the saved state."""
+
+import math
+import time
+
+import keras
+import numpy as np
+
+from shiftvit_utils.evaluation import classification_metrics, predict_logits
+from shiftvit_utils.saving import save_model
+
+
+class TrainingBatches(keras.utils.PyDataset):
+    """Shuffled training batches of one size, as a function of seed and epoch alone, so that a run can be resumed.
+
+    Args:
+        images: uint8 array `(N, H, W, 3)`.
+        labels: int array `(N,)`.
+        num_classes: int.
+        batch_size: int. The `N % batch_size` images left over are others in every epoch.
+        seed: int.
+
+    Items: `(images, one-hot labels)`: `(batch_size, H, W, 3)` uint8 and `(batch_size, num_classes)` float32.
+    """
+
+    def __init__(self, images, labels, num_classes, batch_size, seed):
+        super().__init__()
+        self.images = images
+        # One-hot, because Keras smooths no integer labels, and its sparse top-5 metric fails on several JAX devices.
+        self.labels = keras.utils.to_categorical(labels, num_classes).astype("float32")
+        self.batch_size = batch_size
+        self.seed = seed
+        self.steps_per_epoch = len(images) // batch_size
+        self.start_epoch(0)
+
+    def start_epoch(self, epoch, step=0):
+        """Shuffles for an epoch, and leaves out the batches before `step`."""
+        self.epoch, self.first_step = epoch, step
+        self.order = np.random.default_rng([self.seed, epoch]).permutation(len(self.images))
+
+    def __len__(self):
+        return self.steps_per_epoch - self.first_step
+
+    def __getitem__(self, index):
+        start = (self.first_step + index) * self.batch_size
+        chosen = self.order[start : start + self.batch_size]
+        return self.images[chosen], self.labels[chosen]
+
+
+class EpochStart(keras.callbacks.Callback):
+    """Sets the order of the data and all random states of the model from seed, epoch and step.
+
+    So epoch 7 draws the same numbers in a run that was resumed after epoch 6 as in one that never stopped.
+    """
+
+    def __init__(self, batches):
+        super().__init__()
+        self.batches = batches
+
+    def on_epoch_begin(self, epoch, logs=None):
+        step = self.batches.first_step if epoch == self.batches.epoch else 0
+        self.batches.start_epoch(epoch, step)
+        rng = np.random.default_rng([self.batches.seed, epoch, step])
+        for variable in self.model.non_trainable_variables:
+            if variable.name == "seed_generator_state":
+                variable.assign(rng.integers(0, 2**31 - 1, variable.shape))
+
+
+class EpochEnd(keras.callbacks.Callback):
+    """Ends each epoch: validates, keeps the best model, logs one line, appends to the history, saves the state.
+
+    Args:
+        run: `RunFolder`.
+        dataset: `Dataset`.
+        batches: `TrainingBatches`.
+        epochs: int, of the whole run.
+        patience: None or int, epochs without a better validation accuracy after which training stops.
+        save_every_steps: int, 0 for once an epoch.
+    """
+
+    def __init__(self, run, dataset, batches, epochs, patience=None, save_every_steps=0):
+        super().__init__()
+        self.run = run
+        self.dataset = dataset
+        self.batches = batches
+        self.epochs = epochs
+        self.patience = patience
+        self.save_every_steps = save_every_steps
+        self.history = []
+
+    @property
+    def should_stop(self):
+        """Whether the validation accuracy has not risen for `patience` epochs."""
+        if self.patience is None or not self.history:
+            return False
+        accuracies = [row["val_top1"] for row in self.history]
+        return len(accuracies) - 1 - int(np.argmax(accuracies)) >= self.patience
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        self.start_time = time.perf_counter()
+        self.first_step = self.last_saved_step = self.batches.first_step
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = self.first_step + batch + 1
+        if self.save_every_steps and step - self.last_saved_step >= self.save_every_steps:
+            self._save_state(self.epoch, step)
+            self.last_saved_step = step
+
+    def on_epoch_end(self, epoch, logs=None):
+        train_seconds = time.perf_counter() - self.start_time
+        logs = {name: float(value) for name, value in (logs or {}).items()}
+        if not math.isfinite(logs["loss"]):
+            raise FloatingPointError(
+                f"The training loss became {logs['loss']} in epoch {epoch + 1}. Lower lr_max, warm up for longer, or "
+                "set global_clipnorm; with mixed_float16, try mixed_bfloat16. The state of the epoch before is kept."
+            )
+        images_seen = (self.batches.steps_per_epoch - self.first_step) * self.batches.batch_size
+        validation = self._validate_and_keep_best()
+        row = {
+            "epoch": epoch + 1,
+            "loss": logs["loss"],
+            "top1": logs["top1"],
+            "top5": logs["top5"],
+            **{f"val_{name}": value for name, value in validation.items()},
+            "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+            "images_per_second": images_seen / train_seconds,
+            "seconds": time.perf_counter() - self.start_time,
+        }
+        self.history.append(row)
+        self.run.write_history(self.history)
+        # After the history: a kill between the two repeats this epoch, and its row is cut off before.
+        self._save_state(epoch + 1, 0)
+        print(epoch_line(self.history, self.epochs), flush=True)
+        if self.should_stop:
+            print(f"No better validation accuracy for {self.patience} epochs: stopping early.", flush=True)
+            self.model.stop_training = True
+
+    def _validate_and_keep_best(self):
+        trained = self.model.get_weights() if self.model.optimizer.use_ema else None
+        if trained is not None:
+            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)  # the averages
+        logits = predict_logits(self.model, self.dataset.x_val, self.batches.batch_size)
+        validation = classification_metrics(logits, self.dataset.y_val)
+        if validation["top1"] > max((row["val_top1"] for row in self.history), default=-1.0):
+            save_model(self.model, self.run.model_path, self.dataset.class_names)
+        if trained is not None:
+            self.model.set_weights(trained)
+        return validation
+
+    def _save_state(self, epoch, step):
+        if step and keras.backend.backend() == "jax":
+            self.model.jax_state_sync()  # in the middle of an epoch, JAX holds the newest weights elsewhere
+        self.run.save_state(self.model, epoch, step, self.batches.steps_per_epoch)
+
+
+def epoch_line(history, epochs):
+    """One line on the newest epoch: loss, top-1 and top-5 of both splits, learning rate, speed, time left.
+
+    Args:
+        history: rows of the epochs so far, as in `history.csv`.
+        epochs: int, of the whole run.
+    """
+    row = history[-1]
+    # The first epoch holds the compilation, so it says little of the others.
+    typical = np.median([r["seconds"] for r in history[1:]] or [row["seconds"]])
+    minutes, seconds = divmod(round(typical * (epochs - row["epoch"])), 60)
+    return (
+        f"epoch {row['epoch']:{len(str(epochs))}d}/{epochs} | "
+        f"train loss {row['loss']:.3f} top-1 {row['top1']:6.2%} top-5 {row['top5']:6.2%} | "
+        f"val loss {row['val_loss']:.3f} top-1 {row['val_top1']:6.2%} top-5 {row['val_top5']:6.2%} | "
+        f"lr {row['learning_rate']:.1e} | {row['images_per_second']:,.0f} images/s | left {minutes}:{seconds:02d} min"
+    )
+
+
+class TensorBoardScalars(keras.callbacks.Callback):
+    """Writes the numbers of each epoch for TensorBoard, on any backend (Keras's own callback needs TensorFlow).
+
+    Args:
+        folder: Path of the event files.
+        epoch_end: the `EpochEnd` that makes the numbers.
+    """
+
+    def __init__(self, folder, epoch_end):
+        super().__init__()
+        from tensorboard.summary import Writer
+
+        self.writer = Writer(str(folder))
+        self.epoch_end = epoch_end
+
+    def on_epoch_end(self, epoch, logs=None):
+        for name, value in self.epoch_end.history[-1].items():
+            self.writer.add_scalar(name, value, step=epoch + 1)
+        self.writer.flush()

@@ -1,0 +1,62 @@
+"""The model that is trained and saved: raw images in, logits out, everything between in one graph."""
+
+import keras
+
+from shiftvit_utils.augmentation import Augmentation
+from shiftvit_utils.model import ShiftViT
+from shiftvit_utils.presets import preset_config
+
+
+def build_classifier(
+    preset="nano",
+    num_classes=10,
+    image_shape=(32, 32, 3),
+    augmentation="light",
+    horizontal_flip=True,
+    max_translation=4,
+    seed=None,
+    dtype=None,
+    **overrides,
+):
+    """A `ShiftViT` with its preprocessing: resize, augment (in training only), scale to -1..1, classify.
+
+    Args:
+        preset: str, a key of `PRESETS`.
+        num_classes: int, number of logits.
+        image_shape: `(H, W, 3)` of the raw images.
+        augmentation: "light", "published" or "none"; see `Augmentation`.
+        horizontal_flip: bool, mirror half of the training images.
+        max_translation: int >= 0, in pixels, for "light".
+        seed: int or None. With a seed, initial weights and random numbers are the same in every run on one backend.
+        dtype: dtype policy of the network, such as "mixed_bfloat16"; None is Keras's global one.
+        **overrides: arguments of `ShiftViT` that replace those of the preset.
+
+    Returns:
+        A `keras.Model`: `uint8` or float images `(N, H, W, 3)` with values 0..255 -> float32 logits `(N, num_classes)`.
+
+    Raises:
+        ValueError: if the preset is unknown, or sizes do not fit together.
+
+    >>> model = build_classifier("micro", num_classes=5, seed=0)
+    >>> model.predict(keras.ops.zeros((2, 32, 32, 3), dtype="uint8"), verbose=0).shape
+    (2, 5)
+    """
+    network_config = {**preset_config(preset), "num_classes": num_classes, **overrides}
+    if seed is not None:
+        keras.utils.set_random_seed(seed)
+    height, width = network_config["image_shape"][:2]
+    images = keras.Input(image_shape, name="images")
+    # float32 whatever the policy: in half precision neighbouring pixel values would be rounded to one.
+    x = Augmentation(
+        height,
+        width,
+        augmentation,
+        horizontal_flip=horizontal_flip,
+        max_translation=max_translation,
+        seed=seed,
+        dtype="float32",
+        name="augmentation",
+    )(images)  # (N, height, width, 3)
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="rescaling")(x)
+    logits = ShiftViT(**network_config, dtype=dtype, name="shiftvit")(x)  # (N, num_classes)
+    return keras.Model(images, logits, name=f"{preset}_classifier")

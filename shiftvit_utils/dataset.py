@@ -1,0 +1,105 @@
+"""What every source of images is turned into: three splits, checked to belong together.
+
+It holds arrays and checks them. Where they come from is `data`'s business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """Images and labels to train, validate and test with.
+
+    Attributes:
+        x_train, x_val, x_test: uint8 `(N, H, W, 3)`, values 0..255; only `N` differs.
+        y_train, y_val, y_test: int64 `(N,)`, from 0 to `num_classes - 1`.
+        class_names: one text for each label, in label order.
+        source: what was loaded, for the record that a training run keeps.
+
+    Raises:
+        TypeError: an attribute is of another type.
+        ValueError: a shape, a length, or a label does not fit.
+
+    Example:
+    >>> images, labels = np.zeros((2, 32, 32, 3), np.uint8), np.array([0, 1])
+    >>> Dataset(images, labels, images, labels, images, labels, ("cat", "dog"), "zeros")
+    zeros: 2 training, 2 validation, 2 test images of 32x32x3, 2 classes
+    """
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_val: np.ndarray
+    y_val: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    class_names: tuple[str, ...]
+    source: str
+
+    def __post_init__(self) -> None:
+        names = self.class_names
+        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+            raise TypeError(f"class_names={names!r} must be a tuple of str.")
+        if len(names) < 2 or len(set(names)) < len(names):
+            raise ValueError(f"class_names={names!r} must hold at least two names, all different.")
+        if not isinstance(self.source, str) or not self.source:
+            raise TypeError(f"source={self.source!r} must be a str: where the data is from.")
+        for split in ("train", "val", "test"):
+            images, labels = getattr(self, f"x_{split}"), getattr(self, f"y_{split}")
+            _check_images(f"x_{split}", images)
+            if images.shape[1:] != self.image_shape:
+                raise ValueError(
+                    f"x_{split} has images of {images.shape[1:]}, x_train of {self.image_shape}. "
+                    "Give image_size=(height, width) to resize all of them."
+                )
+            _check_labels(f"y_{split}", labels, len(images), len(names))
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.class_names)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """`(height, width, 3)` of every image."""
+        height, width, channels = self.x_train.shape[1:]
+        return height, width, channels
+
+    def __str__(self) -> str:
+        height, width, channels = self.image_shape
+        return (
+            f"{self.source}: {len(self.x_train):,} training, {len(self.x_val):,} validation, "
+            f"{len(self.x_test):,} test images of {height}x{width}x{channels}, "
+            f"{self.num_classes} classes"
+        )
+
+    __repr__ = __str__  # the generated one would print every pixel
+
+
+def _check_images(name: str, images: np.ndarray) -> None:
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
+        what = getattr(images, "dtype", type(images).__name__)
+        raise TypeError(f"{name} is {what}; expected a NumPy array of uint8 from 0 to 255.")
+    if images.ndim != 4 or images.shape[-1] != 3 or not images.size:
+        raise ValueError(
+            f"{name} has shape {images.shape}; expected (N, height, width, 3), with none of them 0."
+        )
+
+
+def _check_labels(name: str, labels: np.ndarray, count: int, num_classes: int) -> None:
+    if not isinstance(labels, np.ndarray) or labels.dtype != np.int64:
+        what = getattr(labels, "dtype", type(labels).__name__)
+        raise TypeError(f"{name} is {what}; expected a NumPy array of int64.")
+    if labels.shape != (count,):
+        raise ValueError(
+            f"{name} has shape {labels.shape}; expected ({count},), one label for each image."
+        )
+    wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if len(wrong):
+        raise ValueError(
+            f"{name}[{wrong[0]}] is {labels[wrong[0]]}; expected labels from 0 to "
+            f"{num_classes - 1}, the {num_classes} classes."
+        )

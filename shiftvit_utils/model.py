@@ -1,0 +1,189 @@
+"""The network: patch embedding, stages of shift blocks, average pooling, one dense layer."""
+
+import keras
+import numpy as np
+
+from shiftvit_utils.block import check_rate, make_dense, make_normalization
+from shiftvit_utils.presets import preset_config
+from shiftvit_utils.shift import channels_per_group
+from shiftvit_utils.stage import PatchEmbedding, StackedShiftBlocks
+
+
+def drop_path_ramp(stochastic_depth_rate, num_blocks_per_stage):
+    """Drop path rates that rise linearly over *all* blocks, from 0 at the first to the full rate at the last.
+
+    Args:
+        stochastic_depth_rate: float in [0, 1), the rate of the last block.
+        num_blocks_per_stage: sequence of ints.
+
+    Returns:
+        list of lists of floats, one list a stage.
+
+    >>> drop_path_ramp(0.75, (2, 2))
+    [[0.0, 0.25], [0.5, 0.75]]
+    """
+    ramp = np.linspace(0.0, stochastic_depth_rate, sum(num_blocks_per_stage))
+    last_of_stage = np.cumsum(num_blocks_per_stage)[:-1]
+    return [rates.tolist() for rates in np.split(ramp, last_of_stage)]
+
+
+@keras.saving.register_keras_serializable(package="shiftvit_utils")
+class ShiftViT(keras.Model):
+    """The hierarchical vision transformer of the paper, with a shift in place of attention.
+
+    Args:
+        image_shape: `(H, W, C)` of the images; H and W may be None.
+        num_classes: int, number of logits.
+        patch_size: int, pixels on each side of the squares that become tokens.
+        projected_dim: int, channels of the first stage. Each further stage has twice as many.
+        num_shift_blocks_per_stages: sequence of ints, blocks in each stage.
+        num_div: int, each of the four moving groups has `C // num_div` channels.
+        shift_pixel: int >= 0, how far they move, in pixels.
+        mlp_expand_ratio: number > 0, hidden units of each MLP per channel.
+        mlp_dropout_rate: float in [0, 1), dropout in the MLPs.
+        stochastic_depth_rate: float in [0, 1), drop path rate of the last block; it rises linearly from 0.
+        epsilon: float, added to the variance in every normalisation.
+        normalization: "layer", "group" (the paper's) or "batch".
+        activation: name of a Keras activation; "gelu" is the exact one.
+        patch_norm: bool, normalise after the patch embedding.
+        final_norm: bool, normalise before the average pooling.
+        **kwargs: `name`, and `dtype` for a dtype policy such as "mixed_bfloat16".
+
+    Call arguments:
+        inputs: float tensor `(N, H, W, C)`, already normalised (`build_classifier` takes raw images).
+        training: bool, drop path and dropout act only if True.
+
+    Output shape: `(N, num_classes)`, float32 logits under every dtype policy.
+
+    Raises:
+        ValueError: for sizes that do not fit together; the message names the argument.
+
+    Reference:
+        Wang et al., "When Shift Operation Meets Vision Transformer", arXiv 2201.10801; models/shiftvit.py in
+        microsoft/SPACH.
+
+    >>> model = ShiftViT.from_preset("micro", num_classes=7)
+    >>> model(keras.ops.zeros((2, 32, 32, 3))).shape == (2, 7)
+    True
+    """
+
+    def __init__(
+        self,
+        image_shape=(32, 32, 3),
+        num_classes=10,
+        patch_size=4,
+        projected_dim=96,
+        num_shift_blocks_per_stages=(2, 4, 8, 2),
+        num_div=12,
+        shift_pixel=1,
+        mlp_expand_ratio=4,
+        mlp_dropout_rate=0.0,
+        stochastic_depth_rate=0.0,
+        epsilon=1e-5,
+        normalization="layer",
+        activation="gelu",
+        patch_norm=True,
+        final_norm=True,
+        dtype=None,
+        **kwargs,
+    ):
+        image_shape = tuple(image_shape)
+        blocks_per_stage = tuple(num_shift_blocks_per_stages)
+        _check_sizes(image_shape, num_classes, patch_size, projected_dim, blocks_per_stage)
+        check_rate("stochastic_depth_rate", stochastic_depth_rate)
+        channels_per_group(projected_dim, num_div)
+
+        # --- Layers ---
+        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        patch_embedding = PatchEmbedding(
+            patch_size, projected_dim, patch_norm, epsilon, normalization, dtype=policy, name="patch_embedding"
+        )
+        ramp = drop_path_ramp(stochastic_depth_rate, blocks_per_stage)
+        last = len(ramp) - 1
+        stages = [
+            StackedShiftBlocks(
+                rates,
+                merge=k < last,
+                num_div=num_div,
+                shift_pixel=shift_pixel,
+                mlp_expand_ratio=mlp_expand_ratio,
+                mlp_dropout_rate=mlp_dropout_rate,
+                epsilon=epsilon,
+                normalization=normalization,
+                activation=activation,
+                dtype=policy,
+                name=f"stage_{k}",
+            )
+            for k, rates in enumerate(ramp)
+        ]
+        norm = make_normalization(normalization, epsilon, policy, name="norm") if final_norm else None
+        # Logits stay in float32 under mixed precision: softmax of half-precision logits loses small probabilities.
+        head = make_dense(num_classes, "float32", name="head")
+
+        # --- Functional model ---
+        inputs = keras.Input(image_shape, name="images")
+        x = patch_embedding(inputs)  # (N, H/p, W/p, projected_dim)
+        for stage in stages:
+            x = stage(x)  # all but the last: half the height and width, twice the channels
+        if norm is not None:
+            x = norm(x)
+        x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="average_pooling")(x)  # (N, channels)
+        super().__init__(inputs=inputs, outputs=head(x), **kwargs)
+
+        # --- Config ---
+        self.dtype_policy = policy
+        self._config = {
+            "image_shape": image_shape,
+            "num_classes": num_classes,
+            "patch_size": patch_size,
+            "projected_dim": projected_dim,
+            "num_shift_blocks_per_stages": blocks_per_stage,
+            "num_div": num_div,
+            "shift_pixel": shift_pixel,
+            "mlp_expand_ratio": mlp_expand_ratio,
+            "mlp_dropout_rate": mlp_dropout_rate,
+            "stochastic_depth_rate": stochastic_depth_rate,
+            "epsilon": epsilon,
+            "normalization": normalization,
+            "activation": activation,
+            "patch_norm": patch_norm,
+            "final_norm": final_norm,
+        }
+
+    @classmethod
+    def from_preset(cls, name, **overrides):
+        """The network of that name in `PRESETS`, with any argument of `ShiftViT` replaced.
+
+        Args:
+            name: a key of `PRESETS`.
+            **overrides: arguments of `ShiftViT`.
+
+        Raises:
+            ValueError: if there is no such preset.
+        """
+        return cls(**{**preset_config(name), **overrides})
+
+    def get_config(self):
+        policy = keras.dtype_policies.serialize(self.dtype_policy)
+        return {**self._config, "name": self.name, "trainable": self.trainable, "dtype": policy}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        if isinstance(config.get("dtype"), dict):
+            config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
+        return cls(**config)
+
+
+def _check_sizes(image_shape, num_classes, patch_size, projected_dim, blocks_per_stage):
+    if len(image_shape) != 3 or image_shape[-1] is None:
+        raise ValueError(f"image_shape must be (height, width, channels) with known channels, got {image_shape}.")
+    sizes = {"num_classes": num_classes, "patch_size": patch_size, "projected_dim": projected_dim}
+    for name, size in sizes.items():
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f"{name} must be a positive int, got {size!r}.")
+    if not blocks_per_stage or any(not isinstance(n, int) or n < 0 for n in blocks_per_stage):
+        raise ValueError(
+            "num_shift_blocks_per_stages must hold the number of blocks of each stage, as in (2, 4, 8, 2), "
+            f"got {blocks_per_stage!r}."
+        )

@@ -1,0 +1,203 @@
+"""A run folder: where one training run keeps its model, its history and the state to resume from.
+
+    model.keras        the model to use: the weights of the best validation accuracy
+    last.weights.h5    the last state, with that of the optimizer: what a killed run resumes from
+    history.csv        one row an epoch
+    config.json        the configuration of the run
+    metrics.json       written last, so its presence means that the run is complete
+"""
+
+import csv
+import dataclasses
+import itertools
+import json
+import os
+import shutil
+from pathlib import Path
+
+import h5py
+
+from shiftvit_utils.saving import written_beside
+
+# What may differ between a run and its resumption: where and how it runs, not what it computes.
+MAY_DIFFER = {
+    "run_dir",
+    "resume",
+    "save_every_steps",
+    "jit",
+    "steps_per_execution",
+    "data_parallel",
+}
+
+
+def runs_root():
+    """The folder that holds run folders: `$SHIFTVIT_RUNS`, or `runs/` in the clone, or `runs/` where you are."""
+    if os.environ.get("SHIFTVIT_RUNS"):
+        return Path(os.environ["SHIFTVIT_RUNS"])
+    clone = Path(__file__).resolve().parents[1]
+    return clone / "runs" if (clone / "pyproject.toml").is_file() else Path("runs")
+
+
+class RunFolder:
+    """Reads and writes one run folder. Each file is written whole or not at all.
+
+    Args:
+        path: str or Path of the folder; it need not exist.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.model_path = self.path / "model.keras"
+        self.state_path = self.path / "last.weights.h5"
+        self.history_path = self.path / "history.csv"
+        self.config_path = self.path / "config.json"
+        self.metrics_path = self.path / "metrics.json"
+
+    @classmethod
+    def for_config(cls, config):
+        """The folder that a configuration means: its `run_dir`, or one under `runs_root()` by data set and preset.
+
+        Without a `run_dir`, a new run takes the first free name (`digits-micro`, `digits-micro-2`, ...), and a resumed
+        one the newest that is not complete.
+        """
+        if config.run_dir is not None:
+            return cls(config.run_dir)
+        stem = f"{Path(config.dataset).stem}-{config.preset}"
+        names = itertools.chain([stem], (f"{stem}-{k}" for k in itertools.count(2)))
+        folders = []
+        for name in names:
+            folder = cls(runs_root() / name)
+            if not folder.path.exists():
+                break
+            folders.append(folder)
+        incomplete = [folder for folder in folders if not folder.is_complete]
+        if config.resume and incomplete:
+            return incomplete[-1]
+        if config.resume and folders:
+            return folders[-1]
+        return folder
+
+    @property
+    def is_complete(self):
+        """Whether the run has ended."""
+        return self.metrics_path.is_file()
+
+    def prepare(self, config, bytes_needed):
+        """Makes the folder ready for a run, before any time is spent on training.
+
+        Args:
+            config: the resolved `TrainConfig`.
+            bytes_needed: int, about how much the run will write.
+
+        Raises:
+            FileExistsError: if there is a run and `resume` is False.
+            ValueError: if the run in the folder has another configuration.
+            OSError: if the folder cannot be written or the disk is too full.
+        """
+        settings = dataclasses.asdict(config)
+        if self.config_path.is_file():
+            if not config.resume:
+                raise FileExistsError(
+                    f"{self.path} already holds a run. Resume it with resume=True (papermill: -p resume True), or give "
+                    "another run_dir."
+                )
+            before = json.loads(self.config_path.read_text())
+            differing = [
+                f"{name}: {before.get(name)!r} in the folder, {value!r} now"
+                for name, value in settings.items()
+                if name not in MAY_DIFFER and before.get(name) != value
+            ]
+            if differing:
+                raise ValueError(
+                    f"Cannot resume {self.path} with another configuration ({'; '.join(differing)}). Use the same "
+                    "arguments, or give another run_dir."
+                )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.write_json(self.config_path, settings)
+        except OSError as error:
+            raise OSError(
+                error.errno, f"The run folder cannot be written ({error.strerror}); give another run_dir", str(self.path)
+            ) from error
+        free = shutil.disk_usage(self.path).free
+        if free < bytes_needed:
+            raise OSError(
+                f"{self.path}: the disk has {free / 2**20:.0f} MiB free, a run of this model needs about "
+                f"{bytes_needed / 2**20:.0f} MiB. Free some space or give another run_dir."
+            )
+
+    def write_json(self, path, content):
+        """Writes a JSON file whole or not at all."""
+        with written_beside(path) as partial:
+            partial.write_text(json.dumps(content, indent=2) + "\n")
+
+    def save_state(self, model, epoch, step, steps_per_epoch):
+        """Saves weights, optimizer and position, whole or not at all.
+
+        Args:
+            model: the compiled `keras.Model`.
+            epoch: int, number of complete epochs.
+            step: int, steps done in the epoch after those.
+            steps_per_epoch: int.
+        """
+        with written_beside(self.state_path) as partial:
+            model.save_weights(partial)
+            # The position is part of the same file, so it can never disagree with the weights.
+            with h5py.File(partial, "a") as file:
+                file.attrs.update(epoch=epoch, step=step, steps_per_epoch=steps_per_epoch)
+
+    def load_state(self, model, steps_per_epoch):
+        """Restores what `save_state` saved, if there is anything.
+
+        Returns:
+            `(epoch, step)`: complete epochs, and steps in the one after; `(0, 0)` if there is no state yet.
+
+        Raises:
+            ValueError: if the state belongs to another amount of training data or cannot be read.
+        """
+        if not self.state_path.is_file():
+            return 0, 0
+        try:
+            with h5py.File(self.state_path) as file:
+                epoch, step, saved_steps = (int(file.attrs[name]) for name in ("epoch", "step", "steps_per_epoch"))
+        except (OSError, KeyError) as error:
+            raise ValueError(
+                f"{self.state_path} is no training state of this project, or it is damaged ({error}). Remove it to "
+                "train from the start."
+            ) from error
+        if saved_steps != steps_per_epoch:
+            raise ValueError(
+                f"{self.state_path} was saved with {saved_steps} steps an epoch, now there are {steps_per_epoch}: the "
+                "training data has changed. Give another run_dir."
+            )
+        model.load_weights(self.state_path)
+        return epoch, step
+
+    def read_history(self):
+        """The rows of `history.csv` as dictionaries of numbers, oldest first."""
+        if not self.history_path.is_file():
+            return []
+        with open(self.history_path, newline="") as file:
+            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        return [{**row, "epoch": int(row["epoch"])} for row in rows]
+
+    def write_history(self, rows):
+        """Writes `history.csv` whole or not at all.
+
+        Args:
+            rows: list of dictionaries with the same keys.
+        """
+        with written_beside(self.history_path) as partial, open(partial, "w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=rows[0] if rows else ["epoch"])
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def read_metrics(self):
+        """The content of `metrics.json`.
+
+        Raises:
+            FileNotFoundError: if the run has not ended.
+        """
+        if not self.is_complete:
+            raise FileNotFoundError(f"{self.metrics_path} does not exist: that run has not ended. Resume it first.")
+        return json.loads(self.metrics_path.read_text())

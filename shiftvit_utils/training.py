@@ -1,0 +1,223 @@
+"""`train(config)`: one call that trains, resumes, evaluates and writes a run folder."""
+
+import contextlib
+import dataclasses
+import importlib.util
+import math
+import time
+from typing import Any
+
+import keras
+
+from shiftvit_utils.callbacks import EpochEnd, EpochStart, TensorBoardScalars, TrainingBatches
+from shiftvit_utils.classifier import build_classifier
+from shiftvit_utils.config import TrainConfig
+from shiftvit_utils.data import load_dataset
+from shiftvit_utils.evaluation import classification_metrics, predict_logits
+from shiftvit_utils.machine import describe_device, versions
+from shiftvit_utils.optimization import build_optimizer, warmup_cosine
+from shiftvit_utils.run_folder import RunFolder
+from shiftvit_utils.saving import load_model
+
+# Weights, two Adam moments and an average, in float32, saved beside the file that they replace, and the best model.
+BYTES_PER_PARAMETER = 4 * 4 * 3
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """What `train` returns.
+
+    Args:
+        run: the `RunFolder`.
+        model: `keras.Model`, the best by validation, as in `model.keras`.
+        dataset: the `Dataset` it was trained on.
+        metrics: dict, the content of `metrics.json`.
+        history: list of dicts, the rows of `history.csv`.
+    """
+
+    run: RunFolder
+    model: keras.Model
+    dataset: Any
+    metrics: dict
+    history: list
+
+
+def train(config):
+    """Trains a classifier as `config` says, and evaluates it once on the test set.
+
+    Args:
+        config: `TrainConfig`.
+
+    Returns:
+        `TrainResult`. The files of the run folder are described in `run_folder.py`.
+
+    Raises:
+        ValueError: for a configuration that cannot run; before any training.
+        FileExistsError: if the run folder holds a run and `config.resume` is False.
+        OSError: if the run folder cannot be written, or the disk fills up; what was saved before stays intact.
+        FloatingPointError: if the loss becomes infinite or NaN.
+    """
+    dataset = load_dataset(
+        config.dataset, validation_size=config.validation_size, seed=config.seed, limit_train=config.limit_train
+    )
+    print(dataset, flush=True)
+    config = config.resolved(num_train=len(dataset.x_train))
+    batches = TrainingBatches(
+        dataset.x_train, dataset.y_train, dataset.num_classes, config.batch_size, seed=config.seed
+    )
+    run = RunFolder.for_config(config)
+    with _devices(config) as num_devices:
+        if config.batch_size % num_devices:
+            raise ValueError(f"batch_size={config.batch_size} is not divisible by the {num_devices} devices.")
+        model = _compiled_classifier(config, dataset, batches.steps_per_epoch)
+        run.prepare(config, bytes_needed=BYTES_PER_PARAMETER * model.count_params())
+        print(_headline(config, model, run, num_devices), flush=True)
+        if run.is_complete:
+            print("This run is complete already. For another, give another run_dir or seed.", flush=True)
+        else:
+            _fit(config, model, run, dataset, batches)
+            _evaluate(config, model, run, dataset)
+        best_model, _ = load_model(run.model_path)
+    return TrainResult(run, best_model, dataset, run.read_metrics(), run.read_history())
+
+
+def _compiled_classifier(config, dataset, steps_per_epoch):
+    overrides = {"mlp_dropout_rate": config.mlp_dropout_rate}
+    if config.stochastic_depth_rate is not None:
+        overrides["stochastic_depth_rate"] = config.stochastic_depth_rate
+    model = build_classifier(
+        config.preset,
+        num_classes=dataset.num_classes,
+        image_shape=dataset.image_shape,
+        augmentation=config.augmentation,
+        horizontal_flip=config.horizontal_flip,
+        seed=config.seed,
+        dtype=config.precision,
+        **overrides,
+    )
+    total_steps = config.epochs * steps_per_epoch
+    schedule = warmup_cosine(
+        config.lr_start, config.lr_max, math.floor(config.warmup_fraction * total_steps), total_steps
+    )
+    optimizer = build_optimizer(
+        schedule,
+        config.weight_decay,
+        config.weight_decay_mode,
+        ema_momentum=config.ema_momentum,
+        global_clipnorm=config.global_clipnorm,
+    )
+    model.compile(
+        optimizer,
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=config.label_smoothing),
+        metrics=[
+            keras.metrics.CategoricalAccuracy(name="top1"),
+            keras.metrics.TopKCategoricalAccuracy(k=min(5, dataset.num_classes), name="top5"),
+        ],
+        jit_compile=resolve_jit(config.jit),
+        steps_per_execution=config.steps_per_execution,
+    )
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def resolve_jit(jit):
+    """Whether to compile with XLA: `jit` itself, or for "auto" what is faster on this backend.
+
+    Keras's own "auto" leaves XLA off for TensorFlow on a CPU, which makes a step of `nano` 2 to 4 times slower.
+    PyTorch stays eager: there, compiling costs minutes and gains little on these networks.
+
+    Args:
+        jit: "auto", True or False.
+
+    Returns:
+        bool.
+    """
+    return keras.backend.backend() in ("tensorflow", "jax") if jit == "auto" else jit
+
+
+@contextlib.contextmanager
+def _devices(config):
+    """The scope in which a model is built and trained; yields the number of devices it is spread over."""
+    if not config.data_parallel:
+        yield 1
+    elif keras.backend.backend() == "jax":
+        distribution = keras.distribution.DataParallel()
+        with distribution.scope():
+            yield len(keras.distribution.list_devices())
+    elif keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
+        with strategy.scope():
+            yield strategy.num_replicas_in_sync
+    else:
+        raise ValueError("data_parallel needs the TensorFlow or JAX backend; set KERAS_BACKEND to one of them.")
+
+
+def _headline(config, model, run, num_devices):
+    backend = keras.backend.backend()
+    compiled = "compiled by XLA (the first step takes a while)" if model.jit_compile else "not compiled"
+    return (
+        f"{config.preset}: {model.count_params():,} parameters, {config.precision}, Keras {keras.__version__} on "
+        f"{backend}, {describe_device()}, {num_devices} device(s), {compiled}\nrun folder: {run.path}"
+    )
+
+
+def _fit(config, model, run, dataset, batches):
+    epoch, step = run.load_state(model, batches.steps_per_epoch)
+    if epoch or step:
+        print(f"Resuming after {epoch} epochs and {step} steps.", flush=True)
+    epoch_end = EpochEnd(
+        run, dataset, batches, config.epochs, config.early_stopping_patience, config.save_every_steps
+    )
+    epoch_end.history = run.read_history()[:epoch]  # a row more is that of an epoch whose state was not saved
+    callbacks = [EpochStart(batches), epoch_end]
+    if importlib.util.find_spec("tensorboard"):
+        callbacks.append(TensorBoardScalars(run.path / "tensorboard", epoch_end))
+    if step:
+        # The interrupted epoch has fewer steps than the others, and Keras fixes their number for each fit().
+        batches.start_epoch(epoch, step)
+        model.fit(batches, initial_epoch=epoch, epochs=epoch + 1, callbacks=callbacks, verbose=0)
+        batches.start_epoch(epoch + 1)
+        # At its end fit() has put the averages in place of the weights, if there are any: take the weights back.
+        epoch, _ = run.load_state(model, batches.steps_per_epoch)
+    if epoch < config.epochs and not epoch_end.should_stop:
+        model.fit(batches, initial_epoch=epoch, epochs=config.epochs, callbacks=callbacks, verbose=0)
+
+
+def _evaluate(config, model, run, dataset):
+    """The one look at the test set, with the weights that the validation set chose."""
+    history = run.read_history()
+    model.load_weights(run.model_path)
+    start = time.perf_counter()
+    scores = {}
+    for split in ("test", "val"):
+        images, labels = getattr(dataset, f"x_{split}"), getattr(dataset, f"y_{split}")
+        measured = classification_metrics(predict_logits(model, images, config.batch_size), labels)
+        scores |= {f"{split}_{name}": value for name, value in measured.items()}
+    evaluation_seconds = time.perf_counter() - start
+    # The first epoch of a process holds the compilation.
+    steady = sorted(row["images_per_second"] for row in history[1:] or history)
+    run.write_json(
+        run.metrics_path,
+        {
+            **scores,
+            "epochs": len(history),
+            "best_epoch": max(history, key=lambda row: row["val_top1"])["epoch"],
+            "train_seconds": sum(row["seconds"] for row in history),
+            "evaluation_seconds": evaluation_seconds,
+            "images_per_second": steady[len(steady) // 2],
+            "parameters": model.count_params(),
+            "backend": keras.backend.backend(),
+            "device": describe_device(),
+            "versions": versions(),
+            "data_source": dataset.source,
+            "seed": config.seed,
+        },
+    )
+    print(
+        f"test top-1 {scores['test_top1']:.2%}, top-5 {scores['test_top5']:.2%}, loss {scores['test_loss']:.3f} "
+        f"({len(dataset.x_test):,} images)\nmodel: {run.model_path}",
+        flush=True,
+    )

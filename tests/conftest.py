@@ -1,0 +1,57 @@
+"""What every test shares: a backend, a seed, and the rule that turns skips into failures.
+
+With `SHIFTVIT_NO_SKIPS=1`, as in continuous integration, a test or a whole module that skips
+itself fails, so that nothing goes untested unnoticed. Only tests marked `hardware("what")` may
+still be skipped: they need a device that the machine does not have.
+"""
+
+import os
+
+import pytest
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+NO_SKIPS = os.environ.get("SHIFTVIT_NO_SKIPS") == "1"
+SEED = 2201
+
+
+def pytest_report_header():
+    return f"keras backend: {os.environ['KERAS_BACKEND']}; skips {'fail' if NO_SKIPS else 'pass'}"
+
+
+@pytest.fixture(autouse=True)
+def keras_seed(request):
+    """Starts every test from one seed and leaves no Keras state behind.
+
+    Tests marked `backend_free` are spared the import of Keras.
+    """
+    if request.node.get_closest_marker("backend_free"):
+        yield
+        return
+    import keras
+
+    keras.utils.set_random_seed(SEED)
+    yield
+    keras.utils.clear_session()
+
+
+def fail_if_skipped(report):
+    # An expected failure also reports "skipped"; it ran, and it is meant.
+    if NO_SKIPS and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"Skips are failures under SHIFTVIT_NO_SKIPS=1. {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    report = yield
+    return report if item.get_closest_marker("hardware") else fail_if_skipped(report)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    return fail_if_skipped((yield))

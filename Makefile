@@ -66,10 +66,8 @@ clean: ## Remove .venv and every cache; keep runs/
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# pip comes first: the one that Debian 12 puts into a venv cannot resolve these pins.
 $(VENV)/.has-%: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@echo "Installing $* into $(VENV) (several minutes the first time) ..."
-	@$(PY) -m pip install --quiet -c constraints.txt --upgrade pip
 	@$(PY) -m pip install --quiet -c constraints.txt -e ".[$*]"
 	@touch "$@"
 

@@ -1,7 +1,8 @@
-"""Augmentation inside the network's graph: a crop and a flip, drawn anew for every image of a batch.
+"""Augmentation inside the graph: a crop and a flip, drawn anew for every image of a batch.
 
-Keras's own `RandomCrop` and `RandomTranslation` switch compilation off for the whole model, and `RandomCrop` cuts all
-images of a batch at the same place. `RandomCropPerImage` does neither. The flip and the resize are Keras's.
+Keras's own `RandomCrop` and `RandomTranslation` switch compilation off for the whole model, and
+`RandomCrop` cuts all images of a batch at the same place. `RandomCropPerImage` does neither. The
+flip and the resize are Keras's.
 """
 
 import keras
@@ -12,7 +13,7 @@ AUGMENTATIONS = ("light", "published", "none")
 
 @keras.saving.register_keras_serializable(package="shiftvit_utils")
 class RandomCropPerImage(keras.layers.Layer):
-    """Cuts a window out of each image: in training at a random place of its own, otherwise from the centre.
+    """Cuts a window out of each image: in training at a place of its own, else from the centre.
 
     Args:
         height: int, of the window, in pixels.
@@ -44,7 +45,8 @@ class RandomCropPerImage(keras.layers.Layer):
         if input_shape[1] < self.height or input_shape[2] < self.width:
             raise ValueError(
                 f"A crop of {self.height}x{self.width} pixels does not fit into images of "
-                f"{input_shape[1]}x{input_shape[2]}. Choose a smaller crop or resize the images first."
+                f"{input_shape[1]}x{input_shape[2]}. Choose a smaller crop or resize the images "
+                "first."
             )
         self.built = True
 
@@ -54,28 +56,38 @@ class RandomCropPerImage(keras.layers.Layer):
             top, left = spare_rows // 2, spare_columns // 2
             return images[:, top : top + self.height, left : left + self.width]
         # Whole numbers 0..spare, each as likely: uniform in [0, 1) times (spare + 1), rounded down.
-        uniform = keras.random.uniform((ops.shape(images)[0], 2), dtype="float32", seed=self.seed_generator)
+        uniform = keras.random.uniform(
+            (ops.shape(images)[0], 2), dtype="float32", seed=self.seed_generator
+        )
         top = ops.cast(uniform[:, 0] * (spare_rows + 1), "int32")  # (N,)
         left = ops.cast(uniform[:, 1] * (spare_columns + 1), "int32")  # (N,)
         rows = top[:, None] + ops.arange(self.height, dtype="int32")  # (N, height)
         columns = left[:, None] + ops.arange(self.width, dtype="int32")  # (N, width)
         images = ops.take_along_axis(images, rows[:, :, None, None], axis=1)  # (N, height, W, C)
-        return ops.take_along_axis(images, columns[:, None, :, None], axis=2)  # (N, height, width, C)
+        return ops.take_along_axis(
+            images, columns[:, None, :, None], axis=2
+        )  # (N, height, width, C)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.height, self.width, input_shape[-1])
 
     def get_config(self):
-        return {**super().get_config(), "height": self.height, "width": self.width, "seed": self.seed}
+        return {
+            **super().get_config(),
+            "height": self.height,
+            "width": self.width,
+            "seed": self.seed,
+        }
 
 
 @keras.saving.register_keras_serializable(package="shiftvit_utils")
 class Augmentation(keras.layers.Layer):
     """Brings images to the network's size and, in training, crops and flips each in its own way.
 
-    - "published": the recipe of the published Keras example. Resize a little too large (52 for a network of 48), cut a
-      random window, flip left and right. Evaluation cuts the centre window.
-    - "light": move the image by up to `max_translation` pixels, black coming in, and flip. Evaluation leaves it as is.
+    - "published": the recipe of the published Keras example. Resize a little too large (52 for a
+      network of 48), cut a random window, flip left and right. Evaluation cuts the centre window.
+    - "light": move the image by up to `max_translation` pixels, black coming in, and flip.
+      Evaluation leaves it as is.
     - "none": resize only.
 
     Args:
@@ -96,18 +108,28 @@ class Augmentation(keras.layers.Layer):
     Raises:
         ValueError: if `augmentation` is none of the three, or `max_translation` is negative.
 
-    >>> Augmentation(48, 48, "published")(keras.ops.ones((2, 32, 32, 3)), training=True).shape == (2, 48, 48, 3)
+    >>> images = keras.ops.ones((2, 32, 32, 3))
+    >>> Augmentation(48, 48, "published")(images, training=True).shape == (2, 48, 48, 3)
     True
     """
 
     def __init__(
-        self, height, width, augmentation="light", horizontal_flip=True, max_translation=4, seed=None, **kwargs
+        self,
+        height,
+        width,
+        augmentation="light",
+        horizontal_flip=True,
+        max_translation=4,
+        seed=None,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         if augmentation not in AUGMENTATIONS:
             raise ValueError(f"augmentation must be one of {AUGMENTATIONS}, got {augmentation!r}.")
         if not isinstance(max_translation, int) or max_translation < 0:
-            raise ValueError(f"max_translation must be an int >= 0 (pixels), got {max_translation!r}.")
+            raise ValueError(
+                f"max_translation must be an int >= 0 (pixels), got {max_translation!r}."
+            )
         self.height = height
         self.width = width
         self.augmentation = augmentation
@@ -119,7 +141,9 @@ class Augmentation(keras.layers.Layer):
         if augmentation == "published":  # the example's 52 for 48, in proportion
             resize_height, resize_width = height + height // 12, width + width // 12
         flip_seed = None if seed is None else seed + 1
-        self.resize = keras.layers.Resizing(resize_height, resize_width, data_format="channels_last", dtype=self.dtype_policy)
+        self.resize = keras.layers.Resizing(
+            resize_height, resize_width, data_format="channels_last", dtype=self.dtype_policy
+        )
         self.crop = RandomCropPerImage(height, width, seed=seed, dtype=self.dtype_policy)
         self.flip = keras.layers.RandomFlip(
             "horizontal", seed=flip_seed, data_format="channels_last", dtype=self.dtype_policy

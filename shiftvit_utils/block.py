@@ -1,7 +1,8 @@
 """The block: shift, then a residual branch of normalisation, MLP and drop path.
 
-The shift mixes neighbouring pixels, the MLP mixes the channels of one pixel. Together they do what attention and its
-MLP do in a vision transformer. This module holds the parts of one block; `stage.py` stacks them.
+The shift mixes neighbouring pixels, the MLP mixes the channels of one pixel. Together they do what
+attention and its MLP do in a vision transformer. This module holds the parts of one block;
+`stage.py` stacks them.
 """
 
 import keras
@@ -17,8 +18,8 @@ def make_normalization(normalization, epsilon, dtype, name=None):
     """The normalisation layer that goes by `normalization`.
 
     Args:
-        normalization: "layer" (each pixel over its channels), "group" (each image over its pixels and channels: the
-            paper's group norm with one group) or "batch".
+        normalization: "layer" (each pixel over its channels), "group" (each image over its pixels
+            and channels: the paper's group norm with one group) or "batch".
         epsilon: float, added to the variance.
         dtype: dtype policy of the layer.
         name: optional layer name.
@@ -34,15 +35,20 @@ def make_normalization(normalization, epsilon, dtype, name=None):
     if normalization == "group":
         return keras.layers.GroupNormalization(groups=1, epsilon=epsilon, dtype=dtype, name=name)
     if normalization == "batch":
-        # PyTorch's momentum of 0.1 is the weight of the new value, Keras's 0.9 that of the old one: the same average.
-        return keras.layers.BatchNormalization(momentum=0.9, epsilon=epsilon, dtype=dtype, name=name)
+        # PyTorch's momentum of 0.1 is the weight of the new value, Keras's 0.9 that of the old one:
+        # the same average.
+        return keras.layers.BatchNormalization(
+            momentum=0.9, epsilon=epsilon, dtype=dtype, name=name
+        )
     raise ValueError(f"normalization must be one of {NORMALIZATIONS}, got {normalization!r}.")
 
 
 def make_dense(units, dtype, use_bias=True, name=None):
-    """A Dense layer with the initial weights of the authors' code: truncated normal, standard deviation 0.02."""
+    """A Dense layer that starts as in the authors' code: truncated normal, deviation 0.02."""
     initializer = keras.initializers.TruncatedNormal(stddev=INITIALIZER_STDDEV)
-    return keras.layers.Dense(units, use_bias=use_bias, kernel_initializer=initializer, dtype=dtype, name=name)
+    return keras.layers.Dense(
+        units, use_bias=use_bias, kernel_initializer=initializer, dtype=dtype, name=name
+    )
 
 
 def check_rate(name, rate):
@@ -116,8 +122,8 @@ class MLP(keras.layers.Layer):
 class DropPath(keras.layers.Layer):
     """Stochastic depth: in training, whole samples of a residual branch are dropped.
 
-    Each sample is zeroed with probability `drop_path_rate`, and those that stay are divided by `1 - drop_path_rate`,
-    so that the mean is that of the branch itself. At inference nothing happens.
+    Each sample is zeroed with probability `drop_path_rate`, and those that stay are divided by `1 -
+    drop_path_rate`, so that the mean is that of the branch itself. At inference nothing happens.
 
     Args:
         drop_path_rate: float in [0, 1).
@@ -168,7 +174,8 @@ class DropPath(keras.layers.Layer):
 class ShiftViTBlock(keras.layers.Layer):
     """One block: `s = shift(x)`, then `s + drop_path(mlp(norm(s)))`.
 
-    The shortcut leaves *after* the shift: what the branch adds to is the shifted map, in the paper as in the published
+    The shortcut leaves *after* the shift: what the branch adds to is the shifted map, in the paper
+        as in the published
     Keras example.
 
     Args:
@@ -212,7 +219,9 @@ class ShiftViTBlock(keras.layers.Layer):
         self.normalization = normalization
         self.shift = Shift(num_div, shift_pixel, dtype=self.dtype_policy, name="shift")
         self.norm = make_normalization(normalization, epsilon, self.dtype_policy, name="norm")
-        self.mlp = MLP(mlp_expand_ratio, mlp_dropout_rate, activation, dtype=self.dtype_policy, name="mlp")
+        self.mlp = MLP(
+            mlp_expand_ratio, mlp_dropout_rate, activation, dtype=self.dtype_policy, name="mlp"
+        )
         self.drop_path = DropPath(drop_path_rate, dtype=self.dtype_policy, name="drop_path")
 
     def build(self, input_shape):

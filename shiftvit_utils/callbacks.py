@@ -1,4 +1,4 @@
-"""What happens around each epoch of a run: fresh random numbers, validation, one log line, the saved state."""
+"""Around each epoch of a run: fresh random numbers, validation, one log line, a saved state."""
 
 import math
 import time
@@ -11,7 +11,9 @@ from shiftvit_utils.saving import save_model
 
 
 class TrainingBatches(keras.utils.PyDataset):
-    """Shuffled training batches of one size, as a function of seed and epoch alone, so that a run can be resumed.
+    """Shuffled batches of one size, as a function of seed and epoch alone.
+
+    So a resumed run sees the images in the order in which it would have seen them.
 
     Args:
         images: uint8 array `(N, H, W, 3)`.
@@ -20,13 +22,15 @@ class TrainingBatches(keras.utils.PyDataset):
         batch_size: int. The `N % batch_size` images left over are others in every epoch.
         seed: int.
 
-    Items: `(images, one-hot labels)`: `(batch_size, H, W, 3)` uint8 and `(batch_size, num_classes)` float32.
+    Items: `(images, one-hot labels)`: `(batch_size, H, W, 3)` uint8 and `(batch_size, num_classes)`
+        float32.
     """
 
     def __init__(self, images, labels, num_classes, batch_size, seed):
         super().__init__()
         self.images = images
-        # One-hot, because Keras smooths no integer labels, and its sparse top-5 metric fails on several JAX devices.
+        # One-hot, because Keras smooths no integer labels, and its sparse top-5 metric fails on
+        # several JAX devices.
         self.labels = keras.utils.to_categorical(labels, num_classes).astype("float32")
         self.batch_size = batch_size
         self.seed = seed
@@ -50,7 +54,8 @@ class TrainingBatches(keras.utils.PyDataset):
 class EpochStart(keras.callbacks.Callback):
     """Sets the order of the data and all random states of the model from seed, epoch and step.
 
-    So epoch 7 draws the same numbers in a run that was resumed after epoch 6 as in one that never stopped.
+    So epoch 7 draws the same numbers in a run that was resumed after epoch 6 as in one that never
+    stopped.
     """
 
     def __init__(self, batches):
@@ -67,14 +72,15 @@ class EpochStart(keras.callbacks.Callback):
 
 
 class EpochEnd(keras.callbacks.Callback):
-    """Ends each epoch: validates, keeps the best model, logs one line, appends to the history, saves the state.
+    """Ends an epoch: validates, keeps the best model, adds to the history, saves the state, logs.
 
     Args:
         run: `RunFolder`.
         dataset: `Dataset`.
         batches: `TrainingBatches`.
         epochs: int, of the whole run.
-        patience: None or int, epochs without a better validation accuracy after which training stops.
+        patience: None or int, epochs without a better validation accuracy after which training
+            stops.
         save_every_steps: int, 0 for once an epoch.
     """
 
@@ -112,8 +118,10 @@ class EpochEnd(keras.callbacks.Callback):
         logs = {name: float(value) for name, value in (logs or {}).items()}
         if not math.isfinite(logs["loss"]):
             raise FloatingPointError(
-                f"The training loss became {logs['loss']} in epoch {epoch + 1}. Lower lr_max, warm up for longer, or "
-                "set global_clipnorm; with mixed_float16, try mixed_bfloat16. The state of the epoch before is kept."
+                f"The training loss became {logs['loss']} in epoch {epoch + 1}. Lower lr_max, "
+                "warm up for longer, or "
+                "set global_clipnorm; with mixed_float16, try mixed_bfloat16. The state of the "
+                "epoch before is kept."
             )
         images_seen = (self.batches.steps_per_epoch - self.first_step) * self.batches.batch_size
         validation = self._validate_and_keep_best()
@@ -129,17 +137,23 @@ class EpochEnd(keras.callbacks.Callback):
         }
         self.history.append(row)
         self.run.write_history(self.history)
-        # After the history: a kill between the two repeats this epoch, and its row is cut off before.
+        # After the history: a kill between the two repeats this epoch, and its row is cut off
+        # before.
         self._save_state(epoch + 1, 0)
         print(epoch_line(self.history, self.epochs), flush=True)
         if self.should_stop:
-            print(f"No better validation accuracy for {self.patience} epochs: stopping early.", flush=True)
+            print(
+                f"No better validation accuracy for {self.patience} epochs: stopping early.",
+                flush=True,
+            )
             self.model.stop_training = True
 
     def _validate_and_keep_best(self):
         trained = self.model.get_weights() if self.model.optimizer.use_ema else None
         if trained is not None:
-            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)  # the averages
+            self.model.optimizer.finalize_variable_values(
+                self.model.trainable_variables
+            )  # the averages
         logits = predict_logits(self.model, self.dataset.x_val, self.batches.batch_size)
         validation = classification_metrics(logits, self.dataset.y_val)
         if validation["top1"] > max((row["val_top1"] for row in self.history), default=-1.0):
@@ -150,12 +164,13 @@ class EpochEnd(keras.callbacks.Callback):
 
     def _save_state(self, epoch, step):
         if step and keras.backend.backend() == "jax":
-            self.model.jax_state_sync()  # in the middle of an epoch, JAX holds the newest weights elsewhere
+            # In the middle of an epoch, JAX holds the newest weights elsewhere.
+            self.model.jax_state_sync()
         self.run.save_state(self.model, epoch, step, self.batches.steps_per_epoch)
 
 
 def epoch_line(history, epochs):
-    """One line on the newest epoch: loss, top-1 and top-5 of both splits, learning rate, speed, time left.
+    """The log line of the newest epoch: both splits, learning rate, speed, time left.
 
     Args:
         history: rows of the epochs so far, as in `history.csv`.
@@ -168,13 +183,17 @@ def epoch_line(history, epochs):
     return (
         f"epoch {row['epoch']:{len(str(epochs))}d}/{epochs} | "
         f"train loss {row['loss']:.3f} top-1 {row['top1']:6.2%} top-5 {row['top5']:6.2%} | "
-        f"val loss {row['val_loss']:.3f} top-1 {row['val_top1']:6.2%} top-5 {row['val_top5']:6.2%} | "
-        f"lr {row['learning_rate']:.1e} | {row['images_per_second']:,.0f} images/s | left {minutes}:{seconds:02d} min"
+        f"val loss {row['val_loss']:.3f} top-1 {row['val_top1']:6.2%} top-5 "
+        f"{row['val_top5']:6.2%} | "
+        f"lr {row['learning_rate']:.1e} | {row['images_per_second']:,.0f} images/s | left "
+        f"{minutes}:{seconds:02d} min"
     )
 
 
 class TensorBoardScalars(keras.callbacks.Callback):
-    """Writes the numbers of each epoch for TensorBoard, on any backend (Keras's own callback needs TensorFlow).
+    """Writes the numbers of each epoch for TensorBoard.
+
+    Keras's own callback needs TensorFlow, this one works on any backend.
 
     Args:
         folder: Path of the event files.

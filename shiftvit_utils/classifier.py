@@ -1,4 +1,4 @@
-"""The model that is trained and saved: raw images in, logits out, everything between in one graph."""
+"""The model that is trained and saved: raw images in, logits out, all in one graph."""
 
 import keras
 
@@ -18,7 +18,7 @@ def build_classifier(
     dtype=None,
     **overrides,
 ):
-    """A `ShiftViT` with its preprocessing: resize, augment (in training only), scale to -1..1, classify.
+    """A `ShiftViT` behind its preprocessing: resize, augment (in training only), scale to -1..1.
 
     Args:
         preset: str, a key of `PRESETS`.
@@ -27,12 +27,14 @@ def build_classifier(
         augmentation: "light", "published" or "none"; see `Augmentation`.
         horizontal_flip: bool, mirror half of the training images.
         max_translation: int >= 0, in pixels, for "light".
-        seed: int or None. With a seed, initial weights and random numbers are the same in every run on one backend.
+        seed: int or None. With a seed, initial weights and random numbers are the same in every run
+            on one backend.
         dtype: dtype policy of the network, such as "mixed_bfloat16"; None is Keras's global one.
         **overrides: arguments of `ShiftViT` that replace those of the preset.
 
     Returns:
-        A `keras.Model`: `uint8` or float images `(N, H, W, 3)` with values 0..255 -> float32 logits `(N, num_classes)`.
+        A `keras.Model`: `uint8` or float images `(N, H, W, 3)` with values 0..255 -> float32 logits
+        `(N, num_classes)`.
 
     Raises:
         ValueError: if the preset is unknown, or sizes do not fit together.
@@ -46,7 +48,8 @@ def build_classifier(
         keras.utils.set_random_seed(seed)
     height, width = network_config["image_shape"][:2]
     images = keras.Input(image_shape, name="images")
-    # float32 whatever the policy: in half precision neighbouring pixel values would be rounded to one.
+    # float32 whatever the policy: in half precision neighbouring pixel values would be rounded to
+    # one.
     x = Augmentation(
         height,
         width,

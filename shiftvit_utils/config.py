@@ -1,14 +1,16 @@
-"""What a training run is made of: `TrainConfig`, and the recipes that fill in what it leaves open."""
+"""What decides a training run: `TrainConfig`, and the recipes that fill in what it leaves open."""
 
 import dataclasses
 import math
+from typing import Any
 
 from shiftvit_utils.augmentation import AUGMENTATIONS
 from shiftvit_utils.optimization import WEIGHT_DECAY_MODES, check_not_negative
 from shiftvit_utils.presets import preset_config
 
-RECIPES = {
-    # What trains well here: mild augmentation, no MLP dropout, a high learning rate that goes down to zero.
+RECIPES: dict[str, dict[str, Any]] = {
+    # What trains well here: mild augmentation, no MLP dropout, a high learning rate that goes down
+    # to zero.
     "light": {
         "augmentation": "light",
         "batch_size": 256,
@@ -48,9 +50,11 @@ class TrainConfig:
         preset: key of `PRESETS`.
         recipe: key of `RECIPES`.
         epochs: int >= 1.
-        batch_size: int >= 1, images a step (over all devices). Small data sets get 64 instead of the recipe's 256.
+        batch_size: int >= 1, images a step (over all devices). Small data sets get 64 instead of
+            the recipe's 256.
         augmentation: "light", "published" or "none".
-        horizontal_flip: bool; None is True, but False for "digits", which a mirror would turn into other signs.
+        horizontal_flip: bool; None is True, but False for "digits", which a mirror would turn into
+            other signs.
         lr_start: float, learning rate of the first step.
         lr_max: float, learning rate after the warm-up.
         warmup_fraction: float in [0, 1], share of all steps that warm up.
@@ -61,7 +65,8 @@ class TrainConfig:
         stochastic_depth_rate: float in [0, 1); None is the preset's.
         ema_momentum: None, or a float in (0, 1): validate and save averaged weights.
         global_clipnorm: None, or a float > 0.
-        early_stopping_patience: None, or an int >= 1: stop after so many epochs without a better validation accuracy.
+        early_stopping_patience: None, or an int >= 1: stop after so many epochs without a better
+            validation accuracy.
         seed: int >= 0.
         precision: "float32", "mixed_bfloat16" or "mixed_float16".
         validation_size: None, an int (images) or a float (share); None is the data set's own.
@@ -97,8 +102,9 @@ class TrainConfig:
     stochastic_depth_rate: float | None = None
     ema_momentum: float | None = None
     global_clipnorm: float | None = None
-    # Off by default: the cosine gains most of its accuracy in the last third, when the learning rate gets small. The
-    # published example stopped early at 64 % of its peak learning rate, and gave that gain away.
+    # Off by default: the cosine gains most of its accuracy in the last third, when the learning
+    # rate gets small. The published example stopped early at 64 % of its peak learning rate, and
+    # gave that gain away.
     early_stopping_patience: int | None = None
     seed: int = 0
     precision: str = "float32"
@@ -118,7 +124,13 @@ class TrainConfig:
         _check_choice("augmentation", self.augmentation, (None, *AUGMENTATIONS))
         _check_choice("weight_decay_mode", self.weight_decay_mode, (None, *WEIGHT_DECAY_MODES))
         _check_choice("jit", self.jit, ("auto", True, False))
-        for name in ("epochs", "batch_size", "steps_per_execution", "early_stopping_patience", "limit_train"):
+        for name in (
+            "epochs",
+            "batch_size",
+            "steps_per_execution",
+            "early_stopping_patience",
+            "limit_train",
+        ):
             _check_int(name, getattr(self, name), minimum=1)
         for name in ("seed", "save_every_steps"):
             _check_int(name, getattr(self, name), minimum=0)
@@ -135,7 +147,9 @@ class TrainConfig:
         lr_start = recipe["lr_start"] if self.lr_start is None else self.lr_start
         lr_max = recipe["lr_max"] if self.lr_max is None else self.lr_max
         if lr_max < lr_start:
-            raise ValueError(f"lr_max={lr_max} is below lr_start={lr_start}: the warm-up must not go down.")
+            raise ValueError(
+                f"lr_max={lr_max} is below lr_start={lr_start}: the warm-up must not go down."
+            )
 
     def resolved(self, num_train):
         """The same run with every None replaced that the recipe, or the size of the data, decides.
@@ -146,7 +160,11 @@ class TrainConfig:
         Raises:
             ValueError: if there are fewer training images than one batch.
         """
-        filled = {name: value for name, value in RECIPES[self.recipe].items() if getattr(self, name) is None}
+        filled = {
+            name: value
+            for name, value in RECIPES[self.recipe].items()
+            if getattr(self, name) is None
+        }
         if self.batch_size is None and num_train < SMALL_DATASET:
             filled["batch_size"] = SMALL_BATCH_SIZE
         if self.horizontal_flip is None:
@@ -154,14 +172,17 @@ class TrainConfig:
         config = dataclasses.replace(self, **filled)
         if config.batch_size > num_train:
             raise ValueError(
-                f"batch_size={config.batch_size} is more than the {num_train} training images. Choose a smaller batch."
+                f"batch_size={config.batch_size} is more than the {num_train} training images. "
+                "Choose a smaller batch."
             )
         return config
 
 
 def _check_choice(name, value, choices):
     if value not in choices:
-        raise ValueError(f"Unknown {name} {value!r}. Choose one of: {', '.join(map(repr, choices))}.")
+        raise ValueError(
+            f"Unknown {name} {value!r}. Choose one of: {', '.join(map(repr, choices))}."
+        )
 
 
 def _check_int(name, value, minimum):

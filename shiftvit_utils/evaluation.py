@@ -7,8 +7,9 @@ import numpy as np
 def predict_logits(model, images, batch_size=256):
     """Runs a classifier over images in batches that all have the same size.
 
-    A last batch of another size would make XLA compile the network a second time, and could not be split over several
-    devices. So it is filled up with copies of the first image, whose logits are cut off again.
+    A last batch of another size would make XLA compile the network a second time, and could not be
+    split over several devices. So it is filled up with copies of the first image, whose logits are
+    cut off again.
 
     Args:
         model: `keras.Model` from images to logits.
@@ -31,8 +32,8 @@ def classification_metrics(logits, labels):
         labels: int array `(N,)`.
 
     Returns:
-        dict of floats with the keys "loss" (nats), "top1" and "top5" (fractions). With fewer than five classes, top-5
-        counts all of them and is 1.
+        dict of floats with the keys "loss" (nats), "top1" and "top5" (fractions). With fewer than
+        five classes, top-5 counts all of them and is 1.
 
     >>> classification_metrics(np.array([[4.0, 0.0], [4.0, 0.0]]), np.array([0, 1]))["top1"]
     0.5

@@ -60,8 +60,8 @@ def check_image_size(image_size: int | Sequence[int] | None) -> tuple[int, int] 
     """
     if image_size is None:
         return None
-    pair = isinstance(image_size, (tuple, list))
-    sides: Sequence[Any] = image_size if pair else (image_size, image_size)
+    is_pair = isinstance(image_size, (tuple, list))
+    sides: Any = image_size if is_pair else (image_size, image_size)
     expected = f"image_size={image_size!r} must be (height, width), one int, or None, in pixels."
     if not all(_is_int(side) for side in sides):
         raise TypeError(expected)

@@ -10,7 +10,7 @@ from shiftvit_utils.stage import PatchEmbedding, StackedShiftBlocks
 
 
 def drop_path_ramp(stochastic_depth_rate, num_blocks_per_stage):
-    """Drop path rates that rise linearly over *all* blocks, from 0 at the first to the full rate at the last.
+    """Drop path rates that rise linearly over *all* blocks, from 0 to `stochastic_depth_rate`.
 
     Args:
         stochastic_depth_rate: float in [0, 1), the rate of the last block.
@@ -41,7 +41,8 @@ class ShiftViT(keras.Model):
         shift_pixel: int >= 0, how far they move, in pixels.
         mlp_expand_ratio: number > 0, hidden units of each MLP per channel.
         mlp_dropout_rate: float in [0, 1), dropout in the MLPs.
-        stochastic_depth_rate: float in [0, 1), drop path rate of the last block; it rises linearly from 0.
+        stochastic_depth_rate: float in [0, 1), drop path rate of the last block; it rises linearly
+            from 0.
         epsilon: float, added to the variance in every normalisation.
         normalization: "layer", "group" (the paper's) or "batch".
         activation: name of a Keras activation; "gelu" is the exact one.
@@ -50,7 +51,8 @@ class ShiftViT(keras.Model):
         **kwargs: `name`, and `dtype` for a dtype policy such as "mixed_bfloat16".
 
     Call arguments:
-        inputs: float tensor `(N, H, W, C)`, already normalised (`build_classifier` takes raw images).
+        inputs: float tensor `(N, H, W, C)`, already normalised (`build_classifier` takes raw
+            images).
         training: bool, drop path and dropout act only if True.
 
     Output shape: `(N, num_classes)`, float32 logits under every dtype policy.
@@ -59,8 +61,8 @@ class ShiftViT(keras.Model):
         ValueError: for sizes that do not fit together; the message names the argument.
 
     Reference:
-        Wang et al., "When Shift Operation Meets Vision Transformer", arXiv 2201.10801; models/shiftvit.py in
-        microsoft/SPACH.
+        Wang et al., "When Shift Operation Meets Vision Transformer", arXiv 2201.10801;
+        models/shiftvit.py in microsoft/SPACH.
 
     >>> model = ShiftViT.from_preset("micro", num_classes=7)
     >>> model(keras.ops.zeros((2, 32, 32, 3))).shape == (2, 7)
@@ -96,7 +98,13 @@ class ShiftViT(keras.Model):
         # --- Layers ---
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
         patch_embedding = PatchEmbedding(
-            patch_size, projected_dim, patch_norm, epsilon, normalization, dtype=policy, name="patch_embedding"
+            patch_size,
+            projected_dim,
+            patch_norm,
+            epsilon,
+            normalization,
+            dtype=policy,
+            name="patch_embedding",
         )
         ramp = drop_path_ramp(stochastic_depth_rate, blocks_per_stage)
         last = len(ramp) - 1
@@ -116,8 +124,11 @@ class ShiftViT(keras.Model):
             )
             for k, rates in enumerate(ramp)
         ]
-        norm = make_normalization(normalization, epsilon, policy, name="norm") if final_norm else None
-        # Logits stay in float32 under mixed precision: softmax of half-precision logits loses small probabilities.
+        norm = (
+            make_normalization(normalization, epsilon, policy, name="norm") if final_norm else None
+        )
+        # Logits stay in float32 under mixed precision: softmax of half-precision logits loses small
+        # probabilities.
         head = make_dense(num_classes, "float32", name="head")
 
         # --- Functional model ---
@@ -127,7 +138,9 @@ class ShiftViT(keras.Model):
             x = stage(x)  # all but the last: half the height and width, twice the channels
         if norm is not None:
             x = norm(x)
-        x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="average_pooling")(x)  # (N, channels)
+        x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="average_pooling")(
+            x
+        )  # (N, channels)
         super().__init__(inputs=inputs, outputs=head(x), **kwargs)
 
         # --- Config ---
@@ -177,13 +190,16 @@ class ShiftViT(keras.Model):
 
 def _check_sizes(image_shape, num_classes, patch_size, projected_dim, blocks_per_stage):
     if len(image_shape) != 3 or image_shape[-1] is None:
-        raise ValueError(f"image_shape must be (height, width, channels) with known channels, got {image_shape}.")
+        raise ValueError(
+            f"image_shape must be (height, width, channels) with known channels, got {image_shape}."
+        )
     sizes = {"num_classes": num_classes, "patch_size": patch_size, "projected_dim": projected_dim}
     for name, size in sizes.items():
         if not isinstance(size, int) or size < 1:
             raise ValueError(f"{name} must be a positive int, got {size!r}.")
     if not blocks_per_stage or any(not isinstance(n, int) or n < 0 for n in blocks_per_stage):
         raise ValueError(
-            "num_shift_blocks_per_stages must hold the number of blocks of each stage, as in (2, 4, 8, 2), "
+            "num_shift_blocks_per_stages must hold the number of blocks of each stage, as in (2, "
+            "4, 8, 2), "
             f"got {blocks_per_stage!r}."
         )

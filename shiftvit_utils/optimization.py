@@ -1,8 +1,8 @@
 """The learning-rate schedule and the optimizer, and the two meanings of "weight decay".
 
-Keras's AdamW shrinks a weight by `learning_rate * weight_decay` of itself at each step. The AdamW of TensorFlow Addons,
-which the published Keras example used, shrinks it by `weight_decay`, whatever the learning rate. One number means two
-very different things, so the choice has a name here.
+Keras's AdamW shrinks a weight by `learning_rate * weight_decay` of itself at each step. The AdamW
+of TensorFlow Addons, which the published Keras example used, shrinks it by `weight_decay`, whatever
+the learning rate. One number means two very different things, so the choice has a name here.
 """
 
 import math
@@ -25,7 +25,8 @@ def warmup_cosine(lr_start, lr_max, warmup_steps, total_steps):
         A `keras.optimizers.schedules.CosineDecay`.
 
     Raises:
-        ValueError: for rates that are negative, not finite or in the wrong order, and for too few steps.
+        ValueError: for rates that are negative, not finite or in the wrong order, and for too few
+            steps.
 
     >>> schedule = warmup_cosine(0.0, 1.0, warmup_steps=10, total_steps=110)
     >>> [round(float(schedule(step)), 3) for step in (0, 5, 10, 60, 110)]
@@ -34,10 +35,13 @@ def warmup_cosine(lr_start, lr_max, warmup_steps, total_steps):
     check_not_negative("lr_start", lr_start)
     check_not_negative("lr_max", lr_max)
     if lr_max < lr_start:
-        raise ValueError(f"lr_max={lr_max} is below lr_start={lr_start}: the warm-up must not go down.")
+        raise ValueError(
+            f"lr_max={lr_max} is below lr_start={lr_start}: the warm-up must not go down."
+        )
     if warmup_steps < 0 or total_steps < max(warmup_steps, 1):
         raise ValueError(
-            f"Need 0 <= warmup_steps <= total_steps and total_steps >= 1, got warmup_steps={warmup_steps}, "
+            "Need 0 <= warmup_steps <= total_steps and total_steps >= 1, got "
+            f"warmup_steps={warmup_steps}, "
             f"total_steps={total_steps}. Train for more epochs or warm up for fewer steps."
         )
     # Floats, not ints: an int 0 raises on TensorFlow and stays 0 for ever on JAX.
@@ -58,41 +62,56 @@ def check_not_negative(name, value):
 
 
 def is_decayed(variable):
-    """Whether weight decay acts on a variable: on kernels, not on biases nor the scales and offsets of normalisation.
+    """Whether weight decay acts on a variable: on kernels only.
 
-    Those are exactly the variables of one axis, whatever a backend calls them.
+    Biases, and the scales and offsets of normalisation, are exactly the variables of one axis.
     """
     return len(variable.shape) > 1
 
 
 @keras.saving.register_keras_serializable(package="shiftvit_utils")
 class AdamConstantDecay(keras.optimizers.Adam):
-    """Adam whose weight decay does not depend on the learning rate: `w -= constant_decay * w`, then the Adam step.
+    """Adam with a weight decay that ignores the learning rate.
 
+    Each step does `w -= constant_decay * w`, and then what Adam does.
     This is what `AdamW` of TensorFlow Addons does, and so what the published Keras example did.
 
     Args:
         learning_rate: float or schedule.
         constant_decay: float >= 0, the share of a weight that is lost at each step.
-        decay_all: bool, decay biases and normalisation weights too, as TensorFlow Addons does by default.
+        decay_all: bool, decay biases and normalisation weights too, as TensorFlow Addons does by
+            default.
         **kwargs: the other arguments of `keras.optimizers.Adam`.
 
     Reference:
         Loshchilov and Hutter, "Decoupled Weight Decay Regularization", arXiv 1711.05101.
     """
 
-    def __init__(self, learning_rate=0.001, constant_decay=0.0, decay_all=False, name="adam_constant_decay", **kwargs):
+    def __init__(
+        self,
+        learning_rate=0.001,
+        constant_decay=0.0,
+        decay_all=False,
+        name="adam_constant_decay",
+        **kwargs,
+    ):
         super().__init__(learning_rate, name=name, **kwargs)
         self.constant_decay = constant_decay
         self.decay_all = decay_all
 
     def update_step(self, gradient, variable, learning_rate):
         if self.decay_all or is_decayed(variable):
-            self.assign_sub(variable, variable * keras.ops.cast(self.constant_decay, variable.dtype))
+            self.assign_sub(
+                variable, variable * keras.ops.cast(self.constant_decay, variable.dtype)
+            )
         super().update_step(gradient, variable, learning_rate)
 
     def get_config(self):
-        return {**super().get_config(), "constant_decay": self.constant_decay, "decay_all": self.decay_all}
+        return {
+            **super().get_config(),
+            "constant_decay": self.constant_decay,
+            "decay_all": self.decay_all,
+        }
 
 
 def build_optimizer(
@@ -108,11 +127,12 @@ def build_optimizer(
     Args:
         learning_rate: float or schedule.
         weight_decay: float >= 0.
-        weight_decay_mode: "times_lr" (Keras, PyTorch: `w -= lr * weight_decay * w`) or "constant" (TensorFlow Addons,
-            the published example: `w -= weight_decay * w`).
+        weight_decay_mode: "times_lr" (Keras, PyTorch: `w -= lr * weight_decay * w`) or "constant"
+            (TensorFlow Addons, the published example: `w -= weight_decay * w`).
         decay_all: bool. False leaves biases and normalisation weights undecayed.
         ema_momentum: None, or a float in (0, 1): keep an exponential moving average of the weights.
-        global_clipnorm: None, or a float > 0: scale all gradients down together to at most this norm.
+        global_clipnorm: None, or a float > 0: scale all gradients down together to at most this
+            norm.
 
     Returns:
         A Keras optimizer.
@@ -125,18 +145,25 @@ def build_optimizer(
     """
     check_not_negative("weight_decay", weight_decay)
     if weight_decay_mode not in WEIGHT_DECAY_MODES:
-        raise ValueError(f"weight_decay_mode must be one of {WEIGHT_DECAY_MODES}, got {weight_decay_mode!r}.")
+        raise ValueError(
+            f"weight_decay_mode must be one of {WEIGHT_DECAY_MODES}, got {weight_decay_mode!r}."
+        )
     if ema_momentum is not None and not 0.0 < ema_momentum < 1.0:
         raise ValueError(f"ema_momentum must be None or in (0, 1), got {ema_momentum!r}.")
     if global_clipnorm is not None and not (math.isfinite(global_clipnorm) and global_clipnorm > 0):
-        raise ValueError(f"global_clipnorm must be None or a finite number > 0, got {global_clipnorm!r}.")
+        raise ValueError(
+            f"global_clipnorm must be None or a finite number > 0, got {global_clipnorm!r}."
+        )
     options = {"global_clipnorm": global_clipnorm}
     if ema_momentum is not None:
         options |= {"use_ema": True, "ema_momentum": ema_momentum}
     if weight_decay_mode == "constant":
-        return AdamConstantDecay(learning_rate, constant_decay=weight_decay, decay_all=decay_all, **options)
+        return AdamConstantDecay(
+            learning_rate, constant_decay=weight_decay, decay_all=decay_all, **options
+        )
     optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay, **options)
     if not decay_all:
-        # Leaf names: TensorFlow matches them against the whole path, JAX and PyTorch against the leaf alone.
+        # Leaf names: TensorFlow matches them against the whole path, JAX and PyTorch against the
+        # leaf alone.
         optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer

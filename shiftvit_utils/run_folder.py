@@ -1,10 +1,10 @@
 """A run folder: where one training run keeps its model, its history and the state to resume from.
 
-    model.keras        the model to use: the weights of the best validation accuracy
-    last.weights.h5    the last state, with that of the optimizer: what a killed run resumes from
-    history.csv        one row an epoch
-    config.json        the configuration of the run
-    metrics.json       written last, so its presence means that the run is complete
+model.keras        the model to use: the weights of the best validation accuracy
+last.weights.h5    the last state, with that of the optimizer: what a killed run resumes from
+history.csv        one row an epoch
+config.json        the configuration of the run
+metrics.json       written last, so its presence means that the run is complete
 """
 
 import csv
@@ -31,7 +31,7 @@ MAY_DIFFER = {
 
 
 def runs_root():
-    """The folder that holds run folders: `$SHIFTVIT_RUNS`, or `runs/` in the clone, or `runs/` where you are."""
+    """The parent of all run folders: `$SHIFTVIT_RUNS`, else `runs/` of the clone, else `./runs`."""
     if os.environ.get("SHIFTVIT_RUNS"):
         return Path(os.environ["SHIFTVIT_RUNS"])
     clone = Path(__file__).resolve().parents[1]
@@ -55,10 +55,10 @@ class RunFolder:
 
     @classmethod
     def for_config(cls, config):
-        """The folder that a configuration means: its `run_dir`, or one under `runs_root()` by data set and preset.
+        """The folder that a configuration means: its `run_dir`, or one under `runs_root()`.
 
-        Without a `run_dir`, a new run takes the first free name (`digits-micro`, `digits-micro-2`, ...), and a resumed
-        one the newest that is not complete.
+        Without a `run_dir`, a new run takes the first free name (`digits-micro`, `digits-micro-2`,
+        ...), and a resumed one the newest that is not complete.
         """
         if config.run_dir is not None:
             return cls(config.run_dir)
@@ -98,7 +98,8 @@ class RunFolder:
         if self.config_path.is_file():
             if not config.resume:
                 raise FileExistsError(
-                    f"{self.path} already holds a run. Resume it with resume=True (papermill: -p resume True), or give "
+                    f"{self.path} already holds a run. Resume it with resume=True (papermill: -p "
+                    "resume True), or give "
                     "another run_dir."
                 )
             before = json.loads(self.config_path.read_text())
@@ -109,7 +110,8 @@ class RunFolder:
             ]
             if differing:
                 raise ValueError(
-                    f"Cannot resume {self.path} with another configuration ({'; '.join(differing)}). Use the same "
+                    f"Cannot resume {self.path} with another configuration "
+                    f"({'; '.join(differing)}). Use the same "
                     "arguments, or give another run_dir."
                 )
         try:
@@ -117,12 +119,15 @@ class RunFolder:
             self.write_json(self.config_path, settings)
         except OSError as error:
             raise OSError(
-                error.errno, f"The run folder cannot be written ({error.strerror}); give another run_dir", str(self.path)
+                error.errno,
+                f"The run folder cannot be written ({error.strerror}); give another run_dir",
+                str(self.path),
             ) from error
         free = shutil.disk_usage(self.path).free
         if free < bytes_needed:
             raise OSError(
-                f"{self.path}: the disk has {free / 2**20:.0f} MiB free, a run of this model needs about "
+                f"{self.path}: the disk has {free / 2**20:.0f} MiB free, a run of this model "
+                "needs about "
                 f"{bytes_needed / 2**20:.0f} MiB. Free some space or give another run_dir."
             )
 
@@ -150,7 +155,8 @@ class RunFolder:
         """Restores what `save_state` saved, if there is anything.
 
         Returns:
-            `(epoch, step)`: complete epochs, and steps in the one after; `(0, 0)` if there is no state yet.
+            `(epoch, step)`: complete epochs, and steps in the one after; `(0, 0)` if there is no
+            state yet.
 
         Raises:
             ValueError: if the state belongs to another amount of training data or cannot be read.
@@ -159,15 +165,19 @@ class RunFolder:
             return 0, 0
         try:
             with h5py.File(self.state_path) as file:
-                epoch, step, saved_steps = (int(file.attrs[name]) for name in ("epoch", "step", "steps_per_epoch"))
+                epoch, step, saved_steps = (
+                    int(file.attrs[name]) for name in ("epoch", "step", "steps_per_epoch")
+                )
         except (OSError, KeyError) as error:
             raise ValueError(
-                f"{self.state_path} is no training state of this project, or it is damaged ({error}). Remove it to "
+                f"{self.state_path} is no training state of this project, or it is damaged "
+                f"({error}). Remove it to "
                 "train from the start."
             ) from error
         if saved_steps != steps_per_epoch:
             raise ValueError(
-                f"{self.state_path} was saved with {saved_steps} steps an epoch, now there are {steps_per_epoch}: the "
+                f"{self.state_path} was saved with {saved_steps} steps an epoch, now there are "
+                f"{steps_per_epoch}: the "
                 "training data has changed. Give another run_dir."
             )
         model.load_weights(self.state_path)
@@ -178,7 +188,9 @@ class RunFolder:
         if not self.history_path.is_file():
             return []
         with open(self.history_path, newline="") as file:
-            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+            rows = [
+                {name: float(value) for name, value in row.items()} for row in csv.DictReader(file)
+            ]
         return [{**row, "epoch": int(row["epoch"])} for row in rows]
 
     def write_history(self, rows):
@@ -199,5 +211,7 @@ class RunFolder:
             FileNotFoundError: if the run has not ended.
         """
         if not self.is_complete:
-            raise FileNotFoundError(f"{self.metrics_path} does not exist: that run has not ended. Resume it first.")
+            raise FileNotFoundError(
+                f"{self.metrics_path} does not exist: that run has not ended. Resume it first."
+            )
         return json.loads(self.metrics_path.read_text())

@@ -1,7 +1,8 @@
 """Model files: written whole or not at all, and read with errors that say what is wrong.
 
-A `.keras` file of this project is Keras's own format with one more member, `shiftvit_utils.json`, that holds what a
-network does not know of itself: the names of its classes and the version that wrote it.
+A `.keras` file of this project is Keras's own format with one more member, `shiftvit_utils.json`,
+that holds what a network does not know of itself: the names of its classes and the version that
+wrote it.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ FORMAT_VERSION = 1
 
 @contextlib.contextmanager
 def written_beside(path):
-    """Gives a path to write to, and moves that file to `path` only when everything has been written.
+    """Gives a path to write to; the file moves to `path` only when all has been written.
 
     A crash, a kill or a full disk leaves the file that was at `path` as it was.
 
@@ -41,7 +42,9 @@ def written_beside(path):
         os.replace(partial, path)
     except OSError as error:
         raise OSError(
-            error.errno, f"Could not write {path.name} ({error.strerror}); what was there before is untouched", str(path)
+            error.errno,
+            f"Could not write {path.name} ({error.strerror}); what was there before is untouched",
+            str(path),
         ) from error
     finally:
         partial.unlink(missing_ok=True)
@@ -57,13 +60,18 @@ def save_model(model, path, class_names):
 
     Raises:
         ValueError: if the path has another ending, or the names are not as many as the logits.
-        OSError: if the disk is full or the folder cannot be written; an older file at `path` is untouched.
+        OSError: if the disk is full or the folder cannot be written; an older file at `path` is
+            untouched.
     """
     if Path(path).suffix != ".keras":
         raise ValueError(f"A model is saved to a file that ends in .keras, got {str(path)!r}.")
     if len(class_names) != model.output_shape[-1]:
         raise ValueError(f"Got {len(class_names)} class names for {model.output_shape[-1]} logits.")
-    metadata = {"format_version": FORMAT_VERSION, "class_names": list(class_names), "keras": keras.__version__}
+    metadata = {
+        "format_version": FORMAT_VERSION,
+        "class_names": list(class_names),
+        "keras": keras.__version__,
+    }
     with written_beside(path) as partial:
         model.save(partial)
         with zipfile.ZipFile(partial, "a") as archive:
@@ -71,7 +79,7 @@ def save_model(model, path, class_names):
 
 
 def load_model(path):
-    """Loads a classifier that `save_model` wrote. Nothing in the file is executed (Keras's safe mode).
+    """Loads a classifier that `save_model` wrote, and executes nothing that the file holds.
 
     Args:
         path: str or Path of a `.keras` file.
@@ -81,29 +89,39 @@ def load_model(path):
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no model, is truncated, lacks the class names, or comes from a newer version.
+        ValueError: if it is no model, is truncated, lacks the class names, or comes from a newer
+            version.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"No model file at {str(path)!r}. `make train` or notebook 05 makes one: model.keras.")
+        raise FileNotFoundError(
+            f"No model file at {str(path)!r}. `make train` or notebook 05 makes one: model.keras."
+        )
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path.name} is not a .keras file, or it is truncated: it is no readable zip archive.")
+        raise ValueError(
+            f"{path.name} is not a .keras file, or it is truncated: it is no readable zip archive."
+        )
     with zipfile.ZipFile(path) as archive:
         if METADATA_MEMBER not in archive.namelist():
             raise ValueError(
-                f"{path.name} was not saved by shiftvit_utils.save_model: it lacks {METADATA_MEMBER} with the class "
+                f"{path.name} was not saved by shiftvit_utils.save_model: it lacks "
+                f"{METADATA_MEMBER} with the class "
                 "names. Load it with keras.saving.load_model."
             )
         metadata = json.loads(archive.read(METADATA_MEMBER))
     if metadata["format_version"] > FORMAT_VERSION:
         raise ValueError(
-            f"{path.name} has format version {metadata['format_version']}, this shiftvit_utils reads up to "
+            f"{path.name} has format version {metadata['format_version']}, this shiftvit_utils "
+            "reads up to "
             f"{FORMAT_VERSION}. Update shiftvit_utils."
         )
     try:
         model = keras.saving.load_model(path, safe_mode=True)
-    except Exception as error:  # Keras raises many types here; all mean that the file does not fit this version
+    except (
+        Exception
+    ) as error:  # Keras raises many types here; all mean that the file does not fit this version
         raise ValueError(
-            f"{path.name}, saved with Keras {metadata['keras']}, cannot be loaded by Keras {keras.__version__}: {error}"
+            f"{path.name}, saved with Keras {metadata['keras']}, cannot be loaded by Keras "
+            f"{keras.__version__}: {error}"
         ) from error
     return model, tuple(metadata["class_names"])

@@ -1,15 +1,16 @@
 """The shift: the paper's replacement for attention.
 
-Four groups of channels slide by `shift_pixel` pixels, one group in each direction; all other channels stay. No
-parameters, no multiplications: only where a number stands changes. This module holds the function and the layer that
-wraps it, and nothing else of the network.
+Four groups of channels slide by `shift_pixel` pixels, one group in each direction; all other
+channels stay. No parameters, no multiplications: only where a number stands changes. This module
+holds the function and the layer that wraps it, and nothing else of the network.
 """
 
 import keras
 from keras import ops
 
-# Where each of the four groups goes, in channel order, as (axis of an (N, H, W, C) tensor, sign along that axis).
-# The order is the one of the authors' code, so that their weights meet the channels they were trained with.
+# Where each of the four groups goes, in channel order, as (axis of an (N, H, W, C) tensor, sign
+# along that axis). The order is the one of the authors' code, so that their weights meet the
+# channels they were trained with.
 DIRECTIONS = {"left": (2, -1), "right": (2, +1), "up": (1, -1), "down": (1, +1)}
 
 
@@ -32,16 +33,21 @@ def channels_per_group(channels, num_div):
     if not isinstance(num_div, int) or num_div < 1:
         raise ValueError(f"num_div must be a positive int, got {num_div!r}.")
     if channels is None:
-        raise ValueError("The channel axis must have a known size, got None. Give the last dimension of the input shape.")
+        raise ValueError(
+            "The channel axis must have a known size, got None. Give the last dimension of the "
+            "input shape."
+        )
     group = channels // num_div
     if group == 0:
         raise ValueError(
-            f"num_div={num_div} is larger than the {channels} channels, so a group would hold no channel and nothing "
+            f"num_div={num_div} is larger than the {channels} channels, so a group would hold no "
+            "channel and nothing "
             f"would move. Use num_div <= {channels}."
         )
     if 4 * group > channels:
         raise ValueError(
-            f"Four groups of C // num_div = {channels} // {num_div} = {group} channels need {4 * group} channels, "
+            f"Four groups of C // num_div = {channels} // {num_div} = {group} channels need "
+            f"{4 * group} channels, "
             f"but there are {channels}. Use num_div >= 4."
         )
     return group
@@ -50,19 +56,24 @@ def channels_per_group(channels, num_div):
 def shift(x, num_div=12, shift_pixel=1):
     """Moves four groups of channels by `shift_pixel` pixels: left, right, up, down.
 
-    Group k holds the channels `k * g` to `(k + 1) * g - 1`, with `g = C // num_div`. Pixels that leave the image are
-    lost, the pixels that come in are zero, and the channels from `4 * g` on are untouched.
+    Group k holds the channels `k * g` to `(k + 1) * g - 1`, with `g = C // num_div`. Pixels that
+    leave the image are lost, the pixels that come in are zero, and the channels from `4 * g` on are
+    untouched.
 
     Args:
-        x: tensor of any dtype, `(N, H, W, C)`, H and W at least 1 (they may be unknown while a graph is traced).
-        num_div: int, the groups hold `C // num_div` channels each. The paper uses 12: a third of the channels moves.
-        shift_pixel: int, at least 0, in pixels. From the size of the image on, a group is all zeros.
+        x: tensor of any dtype, `(N, H, W, C)`, H and W at least 1 (they may be unknown while a
+            graph is traced).
+        num_div: int, the groups hold `C // num_div` channels each. The paper uses 12: a third of
+            the channels moves.
+        shift_pixel: int, at least 0, in pixels. From the size of the image on, a group is all
+            zeros.
 
     Returns:
         A tensor with the shape and dtype of `x`.
 
     Raises:
-        ValueError: if `x` has not four axes, the groups are empty or do not fit, or `shift_pixel` is no int >= 0.
+        ValueError: if `x` has not four axes, the groups are empty or do not fit, or `shift_pixel`
+            is no int >= 0.
 
     Example: channel 0 moves left, so every pixel shows its right neighbour.
 
@@ -74,10 +85,13 @@ def shift(x, num_div=12, shift_pixel=1):
     ([2.0, 3.0, 4.0, 0.0], [0.0, 1.0, 2.0, 3.0])
 
     Reference:
-        Wang et al., "When Shift Operation Meets Vision Transformer", arXiv 2201.10801, section 3 and algorithm 1.
+        Wang et al., "When Shift Operation Meets Vision Transformer", arXiv 2201.10801, section 3
+        and algorithm 1.
     """
     if len(x.shape) != 4:
-        raise ValueError(f"shift() needs a tensor (N, H, W, C), got {len(x.shape)} axes: {tuple(x.shape)}.")
+        raise ValueError(
+            f"shift() needs a tensor (N, H, W, C), got {len(x.shape)} axes: {tuple(x.shape)}."
+        )
     check_shift_pixel(shift_pixel)
     group = channels_per_group(x.shape[-1], num_div)
     if shift_pixel == 0:
@@ -96,8 +110,9 @@ def check_shift_pixel(shift_pixel):
 
 
 def _move(x, axis, pixels):
-    """Slides `x` along `axis`: zeros are added at one end, and as many lines are cut off at the other."""
-    # Padding and cutting at *opposite* ends is what moves the pixels. Both at the same end would only blank a line.
+    """Slides `x` along `axis`: zeros come in at one end, as many lines leave at the other."""
+    # Padding and cutting at *opposite* ends is what moves the pixels. Both at the same end would
+    # only blank a line.
     padding = [(0, 0)] * 4
     kept = [slice(None)] * 4
     if pixels > 0:

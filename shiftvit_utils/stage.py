@@ -1,7 +1,8 @@
-"""The pyramid: patches become tokens, blocks stack to a stage, and merging halves the map between stages.
+"""The pyramid: patches become tokens, blocks stack to stages, merging halves the map between.
 
-Both the patch embedding and patch merging cut the map into squares that do not overlap and put one dense layer on each
-square. That is a convolution whose stride equals its kernel, written as a reshape and a matrix product.
+Both the patch embedding and patch merging cut the map into squares that do not overlap and put one
+dense layer on each square. That is a convolution whose stride equals its kernel, written as a
+reshape and a matrix product.
 """
 
 import keras
@@ -39,7 +40,8 @@ class PatchEmbedding(keras.layers.Layer):
     Args:
         patch_size: int >= 1, in pixels.
         projected_dim: int, channels of a token.
-        patch_norm: bool, normalise the tokens (the authors' code does, the published Keras example does not).
+        patch_norm: bool, normalise the tokens (the authors' code does, the published Keras example
+            does not).
         epsilon: float, added to the variance in that normalisation.
         normalization: "layer", "group" or "batch".
         **kwargs: `name`, `dtype` and the other arguments of every Keras layer.
@@ -58,7 +60,13 @@ class PatchEmbedding(keras.layers.Layer):
     """
 
     def __init__(
-        self, patch_size=4, projected_dim=96, patch_norm=True, epsilon=1e-5, normalization="layer", **kwargs
+        self,
+        patch_size=4,
+        projected_dim=96,
+        patch_norm=True,
+        epsilon=1e-5,
+        normalization="layer",
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.patch_size = patch_size
@@ -67,13 +75,18 @@ class PatchEmbedding(keras.layers.Layer):
         self.epsilon = epsilon
         self.normalization = normalization
         self.projection = make_dense(projected_dim, self.dtype_policy, name="projection")
-        self.norm = make_normalization(normalization, epsilon, self.dtype_policy, "norm") if patch_norm else None
+        self.norm = (
+            make_normalization(normalization, epsilon, self.dtype_policy, "norm")
+            if patch_norm
+            else None
+        )
 
     def build(self, input_shape):
         for axis, size in zip(("height", "width"), input_shape[1:3], strict=True):
             if size is not None and size % self.patch_size:
                 raise ValueError(
-                    f"The {axis} of the images, {size}, is not divisible by patch_size={self.patch_size}. "
+                    f"The {axis} of the images, {size}, is not divisible by "
+                    f"patch_size={self.patch_size}. "
                     f"Resize the images or choose a patch size that divides {size}."
                 )
         self.projection.build((*input_shape[:3], self.patch_size**2 * input_shape[-1]))
@@ -104,8 +117,9 @@ class PatchEmbedding(keras.layers.Layer):
 class PatchMerging(keras.layers.Layer):
     """Halves the map and doubles the channels: four neighbours become one token.
 
-    A map of odd height or width gets one line of zeros below or on the right first, so nothing of it is lost and even
-    a map of one pixel can be merged. (The authors' code leaves the last line out; at even sizes there is no difference.)
+    A map of odd height or width gets one line of zeros below or on the right first, so nothing of
+    it is lost and even a map of one pixel can be merged. (The authors' code leaves the last line
+    out; at even sizes there is no difference.)
 
     Args:
         epsilon: float, added to the variance in the normalisation before the merge.
@@ -131,7 +145,9 @@ class PatchMerging(keras.layers.Layer):
     def build(self, input_shape):
         channels = input_shape[-1]
         self.norm.build(input_shape)
-        self.reduction = make_dense(2 * channels, self.dtype_policy, use_bias=False, name="reduction")
+        self.reduction = make_dense(
+            2 * channels, self.dtype_policy, use_bias=False, name="reduction"
+        )
         self.reduction.build((*input_shape[:3], 4 * channels))
         self.built = True
 
@@ -146,7 +162,11 @@ class PatchMerging(keras.layers.Layer):
         return (input_shape[0], *sizes, 2 * input_shape[-1])
 
     def get_config(self):
-        return {**super().get_config(), "epsilon": self.epsilon, "normalization": self.normalization}
+        return {
+            **super().get_config(),
+            "epsilon": self.epsilon,
+            "normalization": self.normalization,
+        }
 
 
 @keras.saving.register_keras_serializable(package="shiftvit_utils")
@@ -154,10 +174,11 @@ class StackedShiftBlocks(keras.layers.Layer):
     """One stage: blocks in a row, then, in all stages but the last, patch merging.
 
     Args:
-        drop_path_rates: sequence of floats in [0, 1), one for each block; its length is the number of blocks.
+        drop_path_rates: sequence of floats in [0, 1), one for each block; its length is the number
+            of blocks.
         merge: bool, end with `PatchMerging`.
-        num_div, shift_pixel, mlp_expand_ratio, mlp_dropout_rate, epsilon, normalization, activation: as in
-            `ShiftViTBlock`.
+        num_div, shift_pixel, mlp_expand_ratio, mlp_dropout_rate, epsilon, normalization,
+            activation: as in `ShiftViTBlock`.
         **kwargs: `name`, `dtype` and the other arguments of every Keras layer.
 
     Call arguments:
@@ -195,10 +216,16 @@ class StackedShiftBlocks(keras.layers.Layer):
             "activation": activation,
         }
         self.blocks = [
-            ShiftViTBlock(**self.block_config, drop_path_rate=rate, dtype=self.dtype_policy, name=f"block_{k}")
+            ShiftViTBlock(
+                **self.block_config, drop_path_rate=rate, dtype=self.dtype_policy, name=f"block_{k}"
+            )
             for k, rate in enumerate(self.drop_path_rates)
         ]
-        self.merging = PatchMerging(epsilon, normalization, dtype=self.dtype_policy, name="merging") if merge else None
+        self.merging = (
+            PatchMerging(epsilon, normalization, dtype=self.dtype_policy, name="merging")
+            if merge
+            else None
+        )
 
     def build(self, input_shape):
         for block in self.blocks:
@@ -214,7 +241,11 @@ class StackedShiftBlocks(keras.layers.Layer):
         return x if self.merging is None else self.merging(x, training=training)
 
     def compute_output_shape(self, input_shape):
-        return tuple(input_shape) if self.merging is None else self.merging.compute_output_shape(input_shape)
+        return (
+            tuple(input_shape)
+            if self.merging is None
+            else self.merging.compute_output_shape(input_shape)
+        )
 
     def get_config(self):
         return {

@@ -11,7 +11,6 @@ import keras
 
 from shiftvit_utils.callbacks import EpochEnd, EpochStart, TensorBoardScalars, TrainingBatches
 from shiftvit_utils.classifier import build_classifier
-from shiftvit_utils.config import TrainConfig
 from shiftvit_utils.data import load_dataset
 from shiftvit_utils.evaluation import classification_metrics, predict_logits
 from shiftvit_utils.machine import describe_device, versions
@@ -19,7 +18,8 @@ from shiftvit_utils.optimization import build_optimizer, warmup_cosine
 from shiftvit_utils.run_folder import RunFolder
 from shiftvit_utils.saving import load_model
 
-# Weights, two Adam moments and an average, in float32, saved beside the file that they replace, and the best model.
+# Weights, two Adam moments and an average, in float32, saved beside the file that they replace, and
+# the best model.
 BYTES_PER_PARAMETER = 4 * 4 * 3
 
 
@@ -54,11 +54,15 @@ def train(config):
     Raises:
         ValueError: for a configuration that cannot run; before any training.
         FileExistsError: if the run folder holds a run and `config.resume` is False.
-        OSError: if the run folder cannot be written, or the disk fills up; what was saved before stays intact.
+        OSError: if the run folder cannot be written, or the disk fills up; what was saved before
+            stays intact.
         FloatingPointError: if the loss becomes infinite or NaN.
     """
     dataset = load_dataset(
-        config.dataset, validation_size=config.validation_size, seed=config.seed, limit_train=config.limit_train
+        config.dataset,
+        validation_size=config.validation_size,
+        seed=config.seed,
+        limit_train=config.limit_train,
     )
     print(dataset, flush=True)
     config = config.resolved(num_train=len(dataset.x_train))
@@ -68,12 +72,17 @@ def train(config):
     run = RunFolder.for_config(config)
     with _devices(config) as num_devices:
         if config.batch_size % num_devices:
-            raise ValueError(f"batch_size={config.batch_size} is not divisible by the {num_devices} devices.")
+            raise ValueError(
+                f"batch_size={config.batch_size} is not divisible by the {num_devices} devices."
+            )
         model = _compiled_classifier(config, dataset, batches.steps_per_epoch)
         run.prepare(config, bytes_needed=BYTES_PER_PARAMETER * model.count_params())
         print(_headline(config, model, run, num_devices), flush=True)
         if run.is_complete:
-            print("This run is complete already. For another, give another run_dir or seed.", flush=True)
+            print(
+                "This run is complete already. For another, give another run_dir or seed.",
+                flush=True,
+            )
         else:
             _fit(config, model, run, dataset, batches)
             _evaluate(config, model, run, dataset)
@@ -97,7 +106,10 @@ def _compiled_classifier(config, dataset, steps_per_epoch):
     )
     total_steps = config.epochs * steps_per_epoch
     schedule = warmup_cosine(
-        config.lr_start, config.lr_max, math.floor(config.warmup_fraction * total_steps), total_steps
+        config.lr_start,
+        config.lr_max,
+        math.floor(config.warmup_fraction * total_steps),
+        total_steps,
     )
     optimizer = build_optimizer(
         schedule,
@@ -108,7 +120,9 @@ def _compiled_classifier(config, dataset, steps_per_epoch):
     )
     model.compile(
         optimizer,
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=config.label_smoothing),
+        loss=keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=config.label_smoothing
+        ),
         metrics=[
             keras.metrics.CategoricalAccuracy(name="top1"),
             keras.metrics.TopKCategoricalAccuracy(k=min(5, dataset.num_classes), name="top5"),
@@ -123,8 +137,9 @@ def _compiled_classifier(config, dataset, steps_per_epoch):
 def resolve_jit(jit):
     """Whether to compile with XLA: `jit` itself, or for "auto" what is faster on this backend.
 
-    Keras's own "auto" leaves XLA off for TensorFlow on a CPU, which makes a step of `nano` 2 to 4 times slower.
-    PyTorch stays eager: there, compiling costs minutes and gains little on these networks.
+    Keras's own "auto" leaves XLA off for TensorFlow on a CPU, which makes a step of `nano` 2 to 4
+    times slower. PyTorch stays eager: there, compiling costs minutes and gains little on these
+    networks.
 
     Args:
         jit: "auto", True or False.
@@ -137,7 +152,7 @@ def resolve_jit(jit):
 
 @contextlib.contextmanager
 def _devices(config):
-    """The scope in which a model is built and trained; yields the number of devices it is spread over."""
+    """The scope in which a model is built and trained; yields its number of devices."""
     if not config.data_parallel:
         yield 1
     elif keras.backend.backend() == "jax":
@@ -152,15 +167,21 @@ def _devices(config):
         with strategy.scope():
             yield strategy.num_replicas_in_sync
     else:
-        raise ValueError("data_parallel needs the TensorFlow or JAX backend; set KERAS_BACKEND to one of them.")
+        raise ValueError(
+            "data_parallel needs the TensorFlow or JAX backend; set KERAS_BACKEND to one of them."
+        )
 
 
 def _headline(config, model, run, num_devices):
     backend = keras.backend.backend()
-    compiled = "compiled by XLA (the first step takes a while)" if model.jit_compile else "not compiled"
+    compiled = (
+        "compiled by XLA (the first step takes a while)" if model.jit_compile else "not compiled"
+    )
     return (
-        f"{config.preset}: {model.count_params():,} parameters, {config.precision}, Keras {keras.__version__} on "
-        f"{backend}, {describe_device()}, {num_devices} device(s), {compiled}\nrun folder: {run.path}"
+        f"{config.preset}: {model.count_params():,} parameters, {config.precision}, Keras "
+        f"{keras.__version__} on "
+        f"{backend}, {describe_device()}, {num_devices} device(s), {compiled}\nrun folder: "
+        f"{run.path}"
     )
 
 
@@ -169,21 +190,32 @@ def _fit(config, model, run, dataset, batches):
     if epoch or step:
         print(f"Resuming after {epoch} epochs and {step} steps.", flush=True)
     epoch_end = EpochEnd(
-        run, dataset, batches, config.epochs, config.early_stopping_patience, config.save_every_steps
+        run,
+        dataset,
+        batches,
+        config.epochs,
+        config.early_stopping_patience,
+        config.save_every_steps,
     )
-    epoch_end.history = run.read_history()[:epoch]  # a row more is that of an epoch whose state was not saved
+    epoch_end.history = run.read_history()[
+        :epoch
+    ]  # a row more is that of an epoch whose state was not saved
     callbacks = [EpochStart(batches), epoch_end]
     if importlib.util.find_spec("tensorboard"):
         callbacks.append(TensorBoardScalars(run.path / "tensorboard", epoch_end))
     if step:
-        # The interrupted epoch has fewer steps than the others, and Keras fixes their number for each fit().
+        # The interrupted epoch has fewer steps than the others, and Keras fixes their number for
+        # each fit().
         batches.start_epoch(epoch, step)
         model.fit(batches, initial_epoch=epoch, epochs=epoch + 1, callbacks=callbacks, verbose=0)
         batches.start_epoch(epoch + 1)
-        # At its end fit() has put the averages in place of the weights, if there are any: take the weights back.
+        # At its end fit() has put the averages in place of the weights, if there are any: take the
+        # weights back.
         epoch, _ = run.load_state(model, batches.steps_per_epoch)
     if epoch < config.epochs and not epoch_end.should_stop:
-        model.fit(batches, initial_epoch=epoch, epochs=config.epochs, callbacks=callbacks, verbose=0)
+        model.fit(
+            batches, initial_epoch=epoch, epochs=config.epochs, callbacks=callbacks, verbose=0
+        )
 
 
 def _evaluate(config, model, run, dataset):
@@ -191,7 +223,7 @@ def _evaluate(config, model, run, dataset):
     history = run.read_history()
     model.load_weights(run.model_path)
     start = time.perf_counter()
-    scores = {}
+    scores: dict[str, float] = {}
     for split in ("test", "val"):
         images, labels = getattr(dataset, f"x_{split}"), getattr(dataset, f"y_{split}")
         measured = classification_metrics(predict_logits(model, images, config.batch_size), labels)
@@ -217,7 +249,8 @@ def _evaluate(config, model, run, dataset):
         },
     )
     print(
-        f"test top-1 {scores['test_top1']:.2%}, top-5 {scores['test_top5']:.2%}, loss {scores['test_loss']:.3f} "
+        f"test top-1 {scores['test_top1']:.2%}, top-5 {scores['test_top5']:.2%}, loss "
+        f"{scores['test_loss']:.3f} "
         f"({len(dataset.x_test):,} images)\nmodel: {run.model_path}",
         flush=True,
     )

@@ -1,5 +1,6 @@
 """CIFAR-10: where it is looked for, and the official files, faked small in their own format."""
 
+import codecs
 import hashlib
 import io
 import os
@@ -221,6 +222,7 @@ def test_a_malicious_pickle_does_not_run(tmp_path, protocol):
     [
         (RunsCode(eval, "1 + 1"), "eval is not allowed"),
         (RunsCode(getattr, "", "join"), "getattr is not allowed"),
+        (RunsCode(codecs.encode, "bomb", "zlib"), "the codec 'zlib' is not allowed"),
         (np.array([{}, {}], dtype=object), "arrays of object are not allowed"),
         (np.zeros(2, dtype=[("a", "u1")]), r"arrays of \|V1 are not allowed"),
     ],
@@ -301,6 +303,17 @@ def test_the_default_keras_home(tmp_path, monkeypatch):
     found = load_cifar10()
     expected = "CIFAR-10 from ~/.keras/datasets/cifar-10-batches-py (official batches)"
     assert found.description == expected
+
+
+def test_where_keras_goes_when_its_home_is_read_only(tmp_path, monkeypatch):
+    write_batches(tmp_path / ".keras" / "datasets" / "cifar-10-batches-py")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(FileNotFoundError):
+        load_cifar10()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert load_cifar10().description.endswith(
+        "/.keras/datasets/cifar-10-batches-py (official batches)"
+    )
 
 
 def test_names_in_keras_cache_are_those_of_the_installed_keras():

@@ -382,11 +382,20 @@ def test_cache_is_used_instead_of_the_images(flowers, capsys, monkeypatch):
     ]
 
 
-def edit_pixels(flowers):
-    path = flowers / "train" / "daisy" / "0.png"
+def same_length_later(flowers):
+    path = flowers / "train" / "daisy" / "0.bmp"
     before = path.stat()
     solid(path, (99, 99, 99))
+    assert path.stat().st_size == before.st_size
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 10**9))
+
+
+def other_length_same_time(flowers):
+    path = flowers / "train" / "daisy" / "0.bmp"
+    before = path.stat()
+    Image.new("L", (8, 8), 99).save(path)
+    assert path.stat().st_size != before.st_size
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def add_file(flowers):
@@ -394,18 +403,22 @@ def add_file(flowers):
 
 
 def rename_file(flowers):
-    (flowers / "train" / "daisy" / "0.png").rename(flowers / "train" / "daisy" / "9.png")
+    (flowers / "train" / "daisy" / "0.bmp").rename(flowers / "train" / "daisy" / "9.bmp")
 
 
 @pytest.mark.parametrize(
     ("change", "shades"),
     [
-        (edit_pixels, [99, 10, 20]),
+        (same_length_later, [99, 10, 20]),
+        (other_length_same_time, [99, 10, 20]),
         (add_file, [0, 99, 10]),
         (rename_file, [10, 20, 0]),
     ],
 )
 def test_stale_cache_is_decoded_again(flowers, capsys, change, shades):
+    first = flowers / "train" / "daisy" / "0.png"
+    solid(first.with_suffix(".bmp"), (0, 0, 0))
+    first.unlink()
     load_image_folder(flowers)
     change(flowers)
     capsys.readouterr()
@@ -415,6 +428,8 @@ def test_stale_cache_is_decoded_again(flowers, capsys, change, shades):
 
 
 def test_each_size_has_its_own_cache(flowers):
+    keys = {image_cache.fingerprint(flowers, [], size) for size in (None, (4, 4), (4, 6))}
+    assert len(keys) == 3
     for size in (None, (4, 4), (4, 6)):
         load_image_folder(flowers, size)
     names = {path.name for path in flowers.parent.glob("*.npz")}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,18 @@ def test_constraints_allow_every_extra(extra):
     for name, bound in project_bounds([extra]).items():
         if name in pins():
             assert pins()[name] in bound, f"{name}: {pins()[name]} is not {bound}"
+
+
+def test_no_pin_leaves_out_a_python_that_the_project_supports():
+    checked = set()
+    for installed in distributions():
+        name = canonicalize_name(installed.name)
+        if pins().get(name) == Version(Version(installed.version).public):
+            checked.add(name)
+            supported = SpecifierSet(installed.metadata.get("Requires-Python", ""))
+            for python in ("3.11.0", "3.12.0", "3.13.0"):
+                assert python in supported, f"{name} {installed.version} needs Python {supported}"
+    assert {"keras", "tensorflow"} <= checked, "the pins are not installed: make test"
 
 
 def test_the_wheel_holds_the_library_its_weights_and_the_license(tmp_path):

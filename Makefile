@@ -21,7 +21,6 @@ export KERAS_BACKEND TF_CPP_MIN_LOG_LEVEL PYTEST_ARGS
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 PY           := $(VENV)/bin/python
-RUN          := runs/$(DATASET)-$(PRESET)
 NOTEBOOK_RUN := runs/05_train.$(DATASET).ipynb
 
 # One stamp file per set of extras, so that a set is installed again only when its pins change.

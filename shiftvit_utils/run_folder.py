@@ -77,6 +77,11 @@ class RunFolder:
             return folders[-1]
         return folder
 
+    def __str__(self):
+        """The path from where you are; absolute if it is far off."""
+        relative = os.path.relpath(self.path)
+        return str(self.path) if relative.startswith(os.path.join("..", "..")) else relative
+
     @property
     def is_complete(self):
         """Whether the run has ended."""

@@ -181,7 +181,7 @@ def _headline(config, model, run, num_devices):
         f"{config.preset}: {model.count_params():,} parameters, {config.precision}, Keras "
         f"{keras.__version__} on "
         f"{backend}, {describe_device()}, {num_devices} device(s), {compiled}\nrun folder: "
-        f"{run.path}"
+        f"{run}"
     )
 
 
@@ -251,6 +251,6 @@ def _evaluate(config, model, run, dataset):
     print(
         f"test top-1 {scores['test_top1']:.2%}, top-5 {scores['test_top5']:.2%}, loss "
         f"{scores['test_loss']:.3f} "
-        f"({len(dataset.x_test):,} images)\nmodel: {run.model_path}",
+        f"({len(dataset.x_test):,} images)\nmodel: {run}/{run.model_path.name}",
         flush=True,
     )

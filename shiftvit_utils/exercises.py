@@ -1,0 +1,163 @@
+"""Checkers for the exercises of the notebooks: they say what is wrong, not only that it is.
+
+A checker takes what the learner wrote, tries it on inputs whose answers it computes in another way,
+prints one line, and returns whether all is right. Whatever the learner's code does, a checker
+prints a sentence and never shows a traceback.
+"""
+
+import numpy as np
+
+
+class _WrongAnswerError(Exception):
+    """The learner's answer is not right; the message says in which way."""
+
+
+def _checker(check):
+    """Makes a checker of a function that raises `_WrongAnswerError` with a hint."""
+
+    def checked(answer):
+        name = check.__name__.removeprefix("check_")
+        try:
+            check(answer)
+        except NotImplementedError:
+            print(f"○ {name}: not written yet. Replace the line with NotImplementedError.")
+        except _WrongAnswerError as error:
+            print(f"✗ {name}: {error}")
+        except Exception as error:  # anything at all can go wrong in a learner's code
+            print(f"✗ {name}: your code stopped with {type(error).__name__}: {error}")
+        else:
+            print(f"✓ {name}: right.")
+            return True
+        return False
+
+    checked.__name__ = check.__name__
+    checked.__doc__ = check.__doc__
+    return checked
+
+
+def _number(value, what):
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise _WrongAnswerError(
+            f"{what} must be a number, yours is {type(value).__name__}. Did you forget `return`?"
+        ) from None
+
+
+@_checker
+def check_steps_per_epoch(answer):
+    """05.1: number of training steps in an epoch of 40,000 images with batches of 256.
+
+    Args:
+        answer: int.
+
+    Returns:
+        bool, after printing one line.
+    """
+    if answer is Ellipsis:
+        raise NotImplementedError
+    steps = _number(answer, "The number of steps")
+    if steps == 157:
+        raise _WrongAnswerError(
+            "157 counts a last batch of 64 images. Training leaves incomplete batches out."
+        )
+    if steps == 156.25:
+        raise _WrongAnswerError("there is no quarter of a step: only whole batches count.")
+    if steps != 156:
+        raise _WrongAnswerError(f"{steps:g} is not how many whole 256s fit into 40,000.")
+
+
+@_checker
+def check_learning_rate(function):
+    """05.2: `learning_rate(step, lr_start, lr_max, warmup_steps, total_steps)`.
+
+    Args:
+        function: the learner's function; returns a float.
+
+    Returns:
+        bool, after printing one line.
+    """
+    if not callable(function):
+        raise _WrongAnswerError(f"give the function itself, not a {type(function).__name__}.")
+    arguments = (1e-5, 1e-3, 10, 110)
+
+    def at(step):
+        return _number(function(step, *arguments), f"learning_rate({step}, ...)")
+
+    hints = {
+        0: (1e-5, "at step 0 it must be lr_start"),
+        5: (5.05e-4, "half-way through the warm-up it must be half-way from lr_start to lr_max"),
+        10: (1e-3, "at the end of the warm-up it must be lr_max"),
+        60: (5e-4, "half-way down the cosine it must be lr_max / 2; does your cosine start at 10?"),
+        110: (0.0, "at the last step it must be 0"),
+    }
+    for step, (expected, hint) in hints.items():
+        if not np.isclose(at(step), expected, rtol=1e-4, atol=1e-9):
+            raise _WrongAnswerError(f"{hint}, so {expected:g}; yours is {at(step):g}.")
+    expected = 0.5e-3 * (1 + np.cos(np.pi * 0.25))
+    if not np.isclose(at(35), expected, rtol=1e-4):
+        raise _WrongAnswerError(
+            f"a quarter of the way down it must be {expected:.3g}; yours is {at(35):.3g}. A "
+            "straight line goes through the same ends and middle: use the cosine."
+        )
+
+
+@_checker
+def check_decay_step(function):
+    """05.3: `decay_step(weight, learning_rate, weight_decay, times_lr)`.
+
+    Args:
+        function: the learner's function; returns the decayed weight, a float.
+
+    Returns:
+        bool, after printing one line.
+    """
+    if not callable(function):
+        raise _WrongAnswerError(f"give the function itself, not a {type(function).__name__}.")
+    for weight in (2.0, -1.0):
+        with_lr = _number(function(weight, 0.01, 0.5, True), "decay_step(..., times_lr=True)")
+        without = _number(function(weight, 0.01, 0.5, False), "decay_step(..., times_lr=False)")
+        if np.isclose(with_lr, weight - 0.005) or np.isclose(without, weight - 0.5):
+            raise _WrongAnswerError("decay takes a share *of the weight*: multiply by the weight.")
+        if np.isclose(with_lr, weight * 0.5) and np.isclose(without, weight * 0.995):
+            raise _WrongAnswerError("you have the two meanings the wrong way round.")
+        if not np.isclose(with_lr, weight * 0.995):
+            raise _WrongAnswerError(
+                f"with times_lr, {weight:g} loses 0.01 * 0.5 of itself and becomes "
+                f"{weight * 0.995:g}; yours becomes {with_lr:g}."
+            )
+        if not np.isclose(without, weight * 0.5):
+            raise _WrongAnswerError(
+                f"without times_lr, {weight:g} loses 0.5 of itself and becomes {weight * 0.5:g}; "
+                f"yours becomes {without:g}."
+            )
+
+
+@_checker
+def check_top_k_accuracy(function):
+    """05.4: `top_k_accuracy(logits, labels, k)`.
+
+    Args:
+        function: the learner's function; returns a fraction.
+
+    Returns:
+        bool, after printing one line.
+    """
+    if not callable(function):
+        raise _WrongAnswerError(f"give the function itself, not a {type(function).__name__}.")
+    from sklearn.metrics import top_k_accuracy_score
+
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(200, 10)), rng.integers(0, 10, 200)
+    for k in (1, 3, 10):
+        expected = top_k_accuracy_score(labels, logits, k=k, labels=range(10))
+        got = _number(function(logits.copy(), labels.copy(), k), f"top_k_accuracy(..., k={k})")
+        if np.isclose(got, expected):
+            continue
+        if np.isclose(got, top_k_accuracy_score(labels, -logits, k=k, labels=range(10))):
+            raise _WrongAnswerError("you took the k smallest logits: sorting goes upwards.")
+        if np.isclose(got, 100 * expected):
+            raise _WrongAnswerError("give a fraction between 0 and 1, not percent.")
+        if np.isclose(got, 200 * expected):
+            raise _WrongAnswerError("that is a count. Divide by the number of images.")
+        raise _WrongAnswerError(f"for k={k} expected {expected:.3f}, got {got:.3f}.")

@@ -1,0 +1,42 @@
+"""Prints the result of a finished run: `python -m shiftvit_utils.show_run [RUN_DIR]`."""
+
+import sys
+
+from shiftvit_utils.run_folder import RunFolder, runs_root
+
+
+def newest_run():
+    """The run folder under `runs_root()` that ended last.
+
+    Raises:
+        FileNotFoundError: if no run has ended there yet.
+    """
+    runs = [RunFolder(path.parent) for path in runs_root().glob("*/metrics.json")]
+    if not runs:
+        raise FileNotFoundError(f"No finished run in {runs_root()}. `make train` makes one.")
+    return max(runs, key=lambda run: run.metrics_path.stat().st_mtime)
+
+
+def summary(run):
+    """A few lines on a finished run: accuracy, data, size, time, model file.
+
+    Args:
+        run: `RunFolder`.
+
+    Returns:
+        str.
+    """
+    metrics = run.read_metrics()
+    minutes, seconds = divmod(round(metrics["train_seconds"]), 60)
+    return (
+        f"test accuracy:     {metrics['test_top1']:.2%} top-1, {metrics['test_top5']:.2%} top-5\n"
+        f"data:              {metrics['data_source']}\n"
+        f"network:           {metrics['parameters']:,} parameters, {metrics['epochs']} epochs\n"
+        f"trained in:        {minutes}:{seconds:02d} min on {metrics['device']}, "
+        f"{metrics['backend']}\n"
+        f"model:             {run}/{run.model_path.name}"
+    )
+
+
+if __name__ == "__main__":
+    print(summary(RunFolder(sys.argv[1]) if len(sys.argv) > 1 else newest_run()))

@@ -107,7 +107,15 @@ class EpochEnd(keras.callbacks.Callback):
         self.start_time = time.perf_counter()
         self.first_step = self.last_saved_step = self.batches.first_step
 
+    def on_train_begin(self, logs=None):
+        self.train_begin_time = time.perf_counter()
+        self.waits_for_first_step = True
+
     def on_train_batch_end(self, batch, logs=None):
+        if self.waits_for_first_step:
+            seconds = time.perf_counter() - self.train_begin_time
+            print(f"first step after {seconds:.1f} s (tracing and compiling)", flush=True)
+            self.waits_for_first_step = False
         step = self.first_step + batch + 1
         if self.save_every_steps and step - self.last_saved_step >= self.save_every_steps:
             self._save_state(self.epoch, step)

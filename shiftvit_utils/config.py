@@ -22,6 +22,20 @@ RECIPES: dict[str, dict[str, Any]] = {
         "label_smoothing": 0.1,
         "mlp_dropout_rate": 0.0,
     },
+    # For data sets of a thousand or so images, such as the digits: the same, held back more.
+    # Chosen by validation accuracy on the digits.
+    "small": {
+        "augmentation": "light",
+        "batch_size": 64,
+        "lr_start": 1e-5,
+        "lr_max": 3e-3,
+        "warmup_fraction": 0.1,
+        "weight_decay": 0.3,
+        "weight_decay_mode": "times_lr",
+        "label_smoothing": 0.1,
+        "mlp_dropout_rate": 0.0,
+        "stochastic_depth_rate": 0.1,
+    },
     # The numbers of the published Keras example.
     "published": {
         "augmentation": "published",

@@ -58,6 +58,7 @@ def train(config):
             stays intact.
         FloatingPointError: if the loss becomes infinite or NaN.
     """
+    start = time.perf_counter()
     dataset = load_dataset(
         config.dataset,
         validation_size=config.validation_size,
@@ -78,6 +79,7 @@ def train(config):
         model = _compiled_classifier(config, dataset, batches.steps_per_epoch)
         run.prepare(config, bytes_needed=BYTES_PER_PARAMETER * model.count_params())
         print(_headline(config, model, run, num_devices), flush=True)
+        print(f"data and model ready after {time.perf_counter() - start:.1f} s", flush=True)
         if run.is_complete:
             print(
                 "This run is complete already. For another, give another run_dir or seed.",

@@ -1,6 +1,11 @@
 """ShiftViT in Keras 3: the layers, the network, and what it takes to train it."""
 
+from shiftvit_utils.quiet_start import without_information_lines
+
 __version__ = "0.1.0"
+
+with without_information_lines():
+    import keras  # noqa: F401 (the first import of Keras starts its backend)
 
 from shiftvit_utils.augmentation import Augmentation, RandomCropPerImage
 from shiftvit_utils.block import MLP, DropPath, ShiftViTBlock

@@ -115,6 +115,7 @@ class EpochEnd(keras.callbacks.Callback):
         if self.waits_for_first_step:
             seconds = time.perf_counter() - self.train_begin_time
             print(f"first step after {seconds:.1f} s (tracing and compiling)", flush=True)
+            print(LOG_HEADER, flush=True)
             self.waits_for_first_step = False
         step = self.first_step + batch + 1
         if self.save_every_steps and step - self.last_saved_step >= self.save_every_steps:
@@ -177,24 +178,31 @@ class EpochEnd(keras.callbacks.Callback):
         self.run.save_state(self.model, epoch, step, self.batches.steps_per_epoch)
 
 
+LOG_HEADER = (
+    "  epoch | train:  loss  top-1  top-5 | val:  loss  top-1  top-5 "
+    "|      lr | images/s | time left"
+)
+
+
 def epoch_line(history, epochs):
-    """The log line of the newest epoch: both splits, learning rate, speed, time left.
+    """The log line of the newest epoch, in the columns of `LOG_HEADER`.
 
     Args:
         history: rows of the epochs so far, as in `history.csv`.
         epochs: int, of the whole run.
+
+    Returns:
+        str. Accuracies are in %, losses in nats, the time left is in minutes and seconds.
     """
     row = history[-1]
     # The first epoch holds the compilation, so it says little of the others.
     typical = np.median([r["seconds"] for r in history[1:]] or [row["seconds"]])
     minutes, seconds = divmod(round(typical * (epochs - row["epoch"])), 60)
     return (
-        f"epoch {row['epoch']:{len(str(epochs))}d}/{epochs} | "
-        f"train loss {row['loss']:.3f} top-1 {row['top1']:6.2%} top-5 {row['top5']:6.2%} | "
-        f"val loss {row['val_loss']:.3f} top-1 {row['val_top1']:6.2%} top-5 "
-        f"{row['val_top5']:6.2%} | "
-        f"lr {row['learning_rate']:.1e} | {row['images_per_second']:,.0f} images/s | left "
-        f"{minutes}:{seconds:02d} min"
+        f"{row['epoch']:3d}/{epochs:<3d} |       {row['loss']:6.3f} {row['top1']:6.1%} "
+        f"{row['top5']:6.1%} |     {row['val_loss']:6.3f} {row['val_top1']:6.1%} "
+        f"{row['val_top5']:6.1%} | {row['learning_rate']:.1e} |{row['images_per_second']:9,.0f} "
+        f"| {minutes:3d}:{seconds:02d} min"
     )
 
 

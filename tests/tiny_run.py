@@ -5,10 +5,10 @@ of two blocks. `start` runs one in a process of its own; a `Kill` says where tha
 the same SIGKILL that a machine out of memory would send.
 """
 
+import contextlib
 import dataclasses
 import multiprocessing
 import os
-import random
 import signal
 import time
 
@@ -66,8 +66,29 @@ def tiny_config(data, run_dir, **settings):
     return TrainConfig(dataset=data, run_dir=str(run_dir), **{**defaults, **settings})
 
 
-def add_tiny_preset():
+@contextlib.contextmanager
+def prepared(folder):
+    """Makes the data and the preset `tiny` for as long as it is open; yields the path of the data.
+
+    Args:
+        folder: Path, for the data, and for what JAX has compiled: most of these runs compile the
+            same programs, and some in other processes.
+    """
     PRESETS["tiny"] = TINY_PRESET
+    if keras.backend.backend() == "jax":
+        keep_compiled(folder / "compiled")
+    yield write_data(folder / "tiny.npz")
+    del PRESETS["tiny"]
+
+
+def keep_compiled(folder):
+    import jax
+    from jax.experimental.compilation_cache import compilation_cache
+
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    compilation_cache.reset_cache()  # it looks at the settings only once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,18 +148,18 @@ def slow_down(seconds):
     TrainingBatches.__getitem__ = slow_get_item
 
 
-def train_in_child(config, kill, seconds_per_batch, devices, log):
+def train_in_child(config, log, kill, seconds_per_batch, devices):
     with open(log, "ab", buffering=0) as file:  # the parent reads it if something goes wrong
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    add_tiny_preset()
     if devices > 1:
         make_devices(devices)
     if kill is not None:
         arm(kill)
     if seconds_per_batch:
         slow_down(seconds_per_batch)
-    train(config)
+    with prepared(log.parent):
+        train(config)
 
 
 def make_devices(count):
@@ -162,7 +183,7 @@ def start(config, log, kill=None, seconds_per_batch=0.0, devices=1):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["shiftvit_utils.training"])
     process = context.Process(
-        target=train_in_child, args=(config, kill, seconds_per_batch, devices, str(log))
+        target=train_in_child, args=(config, log, kill, seconds_per_batch, devices)
     )
     process.start()
     return process

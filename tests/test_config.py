@@ -1,0 +1,182 @@
+"""`TrainConfig`: which values it refuses and how, and what `resolved` fills in."""
+
+import dataclasses
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shiftvit_utils.config import TrainConfig
+from shiftvit_utils.presets import PRESETS
+
+pytestmark = pytest.mark.backend_free
+
+# The numbers of the published example, as its text and its log give them.
+PUBLISHED = {
+    "augmentation": "published",
+    "batch_size": 256,
+    "lr_start": 1e-5,
+    "lr_max": 1e-3,
+    "warmup_fraction": 0.15,
+    "weight_decay": 1e-4,
+    "weight_decay_mode": "constant",
+    "label_smoothing": 0.0,
+    "mlp_dropout_rate": 0.2,
+}
+# What no recipe decides: None has a meaning of its own there.
+STAYS_NONE = (
+    "stochastic_depth_rate",
+    "ema_momentum",
+    "global_clipnorm",
+    "early_stopping_patience",
+    "validation_size",
+    "limit_train",
+    "run_dir",
+)
+
+NAN, INFINITY = math.nan, math.inf
+
+
+@pytest.mark.parametrize(
+    ("name", "choices"),
+    [
+        ("preset", tuple(PRESETS)),
+        ("recipe", ("light", "published")),
+        ("precision", ("float32", "mixed_bfloat16", "mixed_float16")),
+        ("augmentation", ("light", "published", "none")),
+        ("weight_decay_mode", ("times_lr", "constant")),
+        ("jit", ("auto", True, False)),
+    ],
+)
+def test_unknown_choice_lists_the_valid_ones(name, choices):
+    with pytest.raises(ValueError, match=f"Unknown {name} 'nonsense'") as caught:
+        TrainConfig(**{name: "nonsense"})
+    for choice in choices:
+        assert str(choice) in str(caught.value)
+        assert getattr(TrainConfig(**{name: choice}), name) == choice
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("epochs", value) for value in (0, -1, True, 2.0, "3", None, NAN)],
+        *[("batch_size", value) for value in (0, -8, True, 8.0)],
+        *[("steps_per_execution", value) for value in (0, False, None)],
+        *[("early_stopping_patience", value) for value in (0, 1.5, True)],
+        *[("limit_train", value) for value in (-1, True, 0.5)],
+        *[("seed", value) for value in (-1, True, 1.0, None)],
+        *[("save_every_steps", value) for value in (-1, True, None)],
+        *[("lr_start", value) for value in (-1e-9, NAN, INFINITY, "0.1")],
+        *[("lr_max", value) for value in (-1e-9, NAN, INFINITY, "0.1")],
+        *[("weight_decay", value) for value in (-1e-9, NAN, INFINITY, "0.1")],
+        *[("label_smoothing", value) for value in (-0.1, 1.0, NAN, "0.1")],
+        *[("mlp_dropout_rate", value) for value in (-0.1, 1.0, NAN)],
+        *[("stochastic_depth_rate", value) for value in (-0.1, 1.0, NAN)],
+        *[("warmup_fraction", value) for value in (-0.1, 1.1, NAN, "0.1")],
+        *[("ema_momentum", value) for value in (0.0, 1.0, -0.5, NAN)],
+        *[("global_clipnorm", value) for value in (0.0, -1.0, NAN, INFINITY)],
+    ],
+)
+def test_value_that_no_run_can_use_is_named(name, value):
+    # A TypeError is as good an answer to a value of another type, if it says which.
+    expected = (ValueError, TypeError)
+    with pytest.raises(expected, match=name) as caught:
+        TrainConfig(**{name: value})
+    assert repr(value) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "rates",
+    [
+        {"lr_start": 0.2, "lr_max": 0.1},
+        {"lr_start": 0.1},  # above the 0.003 of the recipe
+        {"lr_max": 1e-6},  # below the 0.00001 of the recipe
+        {"lr_start": 2e-3, "recipe": "published"},  # fine for "light", above this recipe's peak
+    ],
+)
+def test_warmup_that_goes_down_is_refused(rates):
+    with pytest.raises(ValueError, match=r"lr_max=.* is below lr_start=.*must not go down"):
+        TrainConfig(**rates)
+
+
+def test_equal_rates_and_zeros_are_accepted():
+    config = TrainConfig(lr_start=0.0, lr_max=0.0, weight_decay=0.0, warmup_fraction=0.0, seed=0)
+    assert (config.lr_start, config.lr_max) == (0.0, 0.0)
+    TrainConfig(lr_start=2e-3)  # below the peak of "light"
+
+
+def test_config_cannot_be_changed_behind_the_check():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TrainConfig().epochs = 0
+    with pytest.raises(TypeError):
+        TrainConfig("digits")  # by name only
+
+
+def test_published_recipe_has_the_published_numbers():
+    config = TrainConfig(recipe="published", dataset="cifar10").resolved(num_train=40_000)
+    assert {name: getattr(config, name) for name in PUBLISHED} == PUBLISHED
+
+
+@pytest.mark.parametrize("recipe", ["light", "published"])
+def test_resolved_leaves_nothing_open_that_training_needs(recipe):
+    config = TrainConfig(recipe=recipe).resolved(num_train=40_000)
+    still_none = {name for name, value in dataclasses.asdict(config).items() if value is None}
+    assert still_none == set(STAYS_NONE)
+    assert config.resolved(num_train=40_000) == config
+
+
+GIVEN = {
+    "augmentation": st.sampled_from(["light", "published", "none"]),
+    "horizontal_flip": st.booleans(),
+    "batch_size": st.integers(1, 100),
+    "lr_start": st.floats(0.0, 1e-4),
+    "lr_max": st.floats(1e-3, 1.0),
+    "warmup_fraction": st.floats(0.0, 1.0),
+    "weight_decay": st.floats(0.0, 1.0),
+    "weight_decay_mode": st.sampled_from(["times_lr", "constant"]),
+    "label_smoothing": st.floats(0.0, 0.9),
+    "mlp_dropout_rate": st.floats(0.0, 0.9),
+    "stochastic_depth_rate": st.floats(0.0, 0.9),
+}
+
+
+@given(
+    settings=st.fixed_dictionaries({}, optional=GIVEN),
+    recipe=st.sampled_from(["light", "published"]),
+    num_train=st.sampled_from([100, 50_000]),
+)
+def test_resolved_keeps_what_was_given_even_if_it_is_zero_or_false(settings, recipe, num_train):
+    given_config = TrainConfig(recipe=recipe, **settings)
+    config = given_config.resolved(num_train)
+    before = dataclasses.asdict(given_config)
+    changed = {name for name, value in dataclasses.asdict(config).items() if value != before[name]}
+    assert not changed & set(settings)
+    assert all(before[name] is None for name in changed)
+
+
+@pytest.mark.parametrize(
+    ("num_train", "batch_size"), [(64, 64), (9_999, 64), (10_000, 256), (40_000, 256)]
+)
+def test_small_data_gets_a_small_batch(num_train, batch_size):
+    assert TrainConfig().resolved(num_train).batch_size == batch_size
+    assert TrainConfig(batch_size=60).resolved(num_train).batch_size == 60
+
+
+@pytest.mark.parametrize(
+    ("settings", "num_train", "batch_size"),
+    [({}, 63, 64), ({"batch_size": 101}, 100, 101)],
+)
+def test_batch_larger_than_the_data_is_refused(settings, num_train, batch_size):
+    with pytest.raises(ValueError, match=f"batch_size={batch_size} .* {num_train} training images"):
+        TrainConfig(**settings).resolved(num_train)
+    assert TrainConfig(batch_size=num_train).resolved(num_train).batch_size == num_train
+
+
+@pytest.mark.parametrize(
+    ("dataset", "flips"), [("digits", False), ("cifar10", True), ("mine.npz", True)]
+)
+def test_only_digits_are_not_mirrored(dataset, flips):
+    assert TrainConfig(dataset=dataset).resolved(1000).horizontal_flip is flips
+    assert TrainConfig(dataset=dataset, horizontal_flip=True).resolved(1000).horizontal_flip
+    assert not TrainConfig(dataset=dataset, horizontal_flip=False).resolved(1000).horizontal_flip

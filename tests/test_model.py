@@ -1,0 +1,167 @@
+"""The network as a whole against NumPy, its drop path ramp, its sizes and its errors."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from numpy_oracles import as_numpy, network
+
+from shiftvit_utils import PRESETS, ShiftViT
+from shiftvit_utils.model import drop_path_ramp
+
+SMALL = {
+    "num_classes": 5,
+    "patch_size": 4,
+    "projected_dim": 12,
+    "num_shift_blocks_per_stages": (2, 1, 1),
+    "mlp_expand_ratio": 2,
+}
+
+
+def normal(shape, seed=5):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def perturbed(model):
+    rng = np.random.default_rng(1)
+    for variable in model.weights:
+        low, high = (0.5, 1.5) if "gamma" in variable.path else (-0.3, 0.3)
+        variable.assign(rng.uniform(low, high, variable.shape))
+    return model
+
+
+@pytest.mark.parametrize("fixed", [True, False], ids=["fixed size", "unknown size"])
+@pytest.mark.parametrize(
+    "size",
+    [
+        (16, 16),
+        (20, 12),  # maps of 5x3, then 3x2, then 2x1
+        (4, 4),  # one pixel in every stage
+    ],
+    ids=str,
+)
+def test_equals_numpy(size, fixed):
+    image_shape = (*size, 3) if fixed else (None, None, 3)
+    model = perturbed(ShiftViT(image_shape, **SMALL, num_div=7, shift_pixel=2, epsilon=1e-3))
+    x = normal((3, *size, 3))
+    # Paths in a functional model begin with the layer's name, not with the model's.
+    weights = {variable.path: as_numpy(variable) for variable in model.weights}
+    expected = network(x.astype("float64"), weights, (2, 1, 1), 4, 7, 2, epsilon=1e-3)
+    assert np.ptp(expected) > 0.1
+    np.testing.assert_allclose(model.predict(x, verbose=0), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("blocks", [(2, 4, 8, 2), (3,), (1, 1), (1,), (0, 2)])
+def test_drop_path_rates_rise_linearly_over_all_blocks(blocks):
+    rate, count = 0.2, sum(blocks)
+    # As torch.linspace(0, rate, count) in the authors' code.
+    expected = [rate * k / (count - 1) if count > 1 else 0.0 for k in range(count)]
+    ramp = drop_path_ramp(rate, blocks)
+    assert [len(stage) for stage in ramp] == list(blocks)
+    assert [r for stage in ramp for r in stage] == pytest.approx(expected)
+
+
+def test_blocks_of_the_network_have_the_ramps_rates():
+    model = ShiftViT.from_preset("micro", stochastic_depth_rate=0.5)
+    stages = [layer for layer in model.layers if layer.name.startswith("stage_")]
+    rates = [[block.drop_path.drop_path_rate for block in stage.blocks] for stage in stages]
+    assert rates == [[0.0, 0.1], [pytest.approx(0.2), pytest.approx(0.3)], [0.4, 0.5]]
+
+
+def test_is_random_in_training_only():
+    model = perturbed(ShiftViT((16, 16, 3), **SMALL, stochastic_depth_rate=0.5))
+    x = normal((8, 16, 16, 3))
+    np.testing.assert_array_equal(as_numpy(model(x)), as_numpy(model(x, training=False)))
+    first, second = (as_numpy(model(x, training=True)) for _ in range(2))
+    assert not np.array_equal(first, second)
+
+
+def test_without_rates_training_equals_inference():
+    model = perturbed(ShiftViT((16, 16, 3), **SMALL))
+    x = normal((2, 16, 16, 3))
+    np.testing.assert_array_equal(as_numpy(model(x, training=True)), as_numpy(model(x)))
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_logits_are_float32_under_mixed_precision(policy):
+    model = ShiftViT((16, 16, 3), **SMALL, dtype=policy)
+    assert model(normal((2, 16, 16, 3))).dtype == ops.ones(1, "float32").dtype
+    assert model.get_layer("stage_0").compute_dtype == policy.removeprefix("mixed_")
+    assert model.get_layer("head").compute_dtype == "float32"
+    assert ShiftViT.from_config(model.get_config()).dtype_policy.name == policy
+
+
+def test_global_dtype_policy_is_the_default():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = ShiftViT((16, 16, 3), **SMALL)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert model.get_layer("stage_1").blocks[0].mlp.compute_dtype == "bfloat16"
+
+
+def test_layers_bear_the_names_that_checkpoints_use():
+    model = ShiftViT((16, 16, 3), **SMALL)
+    assert [layer.name for layer in model.layers] == [
+        "images",
+        "patch_embedding",
+        "stage_0",
+        "stage_1",
+        "stage_2",
+        "norm",
+        "average_pooling",
+        "head",
+    ]
+    assert model.get_layer("stage_1").merging is not None
+    assert model.get_layer("stage_2").merging is None
+
+
+def test_from_preset_with_overrides():
+    model = ShiftViT.from_preset("micro", num_classes=3, projected_dim=12, final_norm=False)
+    config = model.get_config()
+    assert config | {"num_classes": 3, "projected_dim": 12, "final_norm": False} == config
+    kept = PRESETS["micro"].keys() - {"num_classes", "projected_dim"}
+    assert {key: config[key] for key in kept} == {key: PRESETS["micro"][key] for key in kept}
+    assert model.output_shape == (None, 3)
+    assert PRESETS["micro"]["num_classes"] == 10, "the preset itself must not change"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("image_shape", (32, 32), r"image_shape must be \(height, width, channels\)"),
+        ("image_shape", (32, 32, None), "image_shape must be .*known channels"),
+        ("image_shape", (30, 32, 3), "height of the images, 30, .* patch_size=4"),
+        ("image_shape", (0, 32, 3), "image_shape"),
+        ("image_shape", (-4, 32, 3), "image_shape"),
+        ("num_classes", 0, "num_classes must be a positive int, got 0"),
+        ("num_classes", 2.5, "num_classes must be a positive int, got 2.5"),
+        ("num_classes", True, "num_classes must be a positive int, got True"),
+        ("patch_size", 0, "patch_size must be a positive int"),
+        ("projected_dim", -1, "projected_dim must be a positive int"),
+        ("num_shift_blocks_per_stages", (), r"num_shift_blocks_per_stages must hold .*got \(\)"),
+        ("num_shift_blocks_per_stages", (2, -1), "num_shift_blocks_per_stages must hold"),
+        ("num_shift_blocks_per_stages", (2, 1.5), "num_shift_blocks_per_stages must hold"),
+        ("num_shift_blocks_per_stages", 3, "num_shift_blocks_per_stages must hold"),
+        ("num_div", 25, "num_div=25 is larger than the 24 channels"),
+        ("num_div", 3, "Use num_div >= 4"),
+        ("shift_pixel", -1, "shift_pixel must be an int >= 0"),
+        ("mlp_expand_ratio", 0, "mlp_expand_ratio must be > 0"),
+        ("mlp_expand_ratio", 0.01, "mlp_expand_ratio"),
+        ("mlp_dropout_rate", 1.0, r"mlp_dropout_rate must be a number in \[0, 1\)"),
+        ("stochastic_depth_rate", -0.1, r"stochastic_depth_rate must be a number in \[0, 1\)"),
+        ("stochastic_depth_rate", float("nan"), "stochastic_depth_rate must be a number"),
+        ("epsilon", -1e-5, "epsilon"),
+        ("normalization", "instance", "normalization must be one of .*'instance'"),
+        ("activation", "no_such", "no_such"),
+    ],
+)
+def test_bad_arguments_are_named(name, value, message):
+    with pytest.raises(ValueError, match=message):
+        ShiftViT.from_preset("micro", **{name: value})
+
+
+def test_a_misspelt_argument_is_refused():
+    with pytest.raises((TypeError, ValueError), match="num_blocks"):
+        ShiftViT.from_preset("micro", num_blocks=(1, 1, 1))

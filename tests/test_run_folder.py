@@ -1,0 +1,416 @@
+"""`RunFolder`: which folder a run gets, what it refuses, and that its files are whole."""
+
+import dataclasses
+import errno
+import json
+import shutil
+import types
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shiftvit_utils import run_folder, saving
+from shiftvit_utils.config import TrainConfig
+from shiftvit_utils.run_folder import RunFolder, runs_root
+
+MIB = 2**20
+# A resumed run may set these anew: they do not change what is computed.
+MAY_DIFFER = {
+    "run_dir": "elsewhere",
+    "resume": True,
+    "save_every_steps": 5,
+    "jit": False,
+    "steps_per_execution": 2,
+    "data_parallel": True,
+}
+MUST_NOT_DIFFER = {
+    "dataset": "cifar10",
+    "preset": "nano",
+    "recipe": "published",
+    "epochs": 21,
+    "batch_size": 32,
+    "augmentation": "none",
+    "horizontal_flip": True,
+    "lr_start": 2e-5,
+    "lr_max": 0.5,
+    "warmup_fraction": 0.5,
+    "weight_decay": 0.01,
+    "weight_decay_mode": "constant",
+    "label_smoothing": 0.2,
+    "mlp_dropout_rate": 0.3,
+    "stochastic_depth_rate": 0.3,
+    "ema_momentum": 0.9,
+    "global_clipnorm": 1.0,
+    "early_stopping_patience": 2,
+    "seed": 1,
+    "precision": "mixed_bfloat16",
+    "validation_size": 100,
+    "limit_train": 100,
+}
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHIFTVIT_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunFolder(tmp_path / "run")
+
+
+def make(folder, complete):
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    if complete:
+        (folder / "metrics.json").write_text("{}")
+
+
+def prepared(run, bytes_needed=0, **settings):
+    config = TrainConfig(**settings).resolved(num_train=1000)
+    run.prepare(config, bytes_needed=bytes_needed)
+    return config
+
+
+# ---------------------------------------------------------------- the name of the folder
+
+
+@pytest.mark.backend_free
+def test_new_runs_take_the_first_free_name(root):
+    config = TrainConfig(dataset="digits", preset="micro")
+    assert RunFolder.for_config(config).path == root / "digits-micro"
+    assert not root.exists()  # to ask makes nothing
+    make(root / "digits-micro", complete=True)
+    assert RunFolder.for_config(config).path == root / "digits-micro-2"
+    make(root / "digits-micro-2", complete=False)
+    assert RunFolder.for_config(config).path == root / "digits-micro-3"
+    other = TrainConfig(dataset="somewhere/flowers.npz", preset="nano")
+    assert RunFolder.for_config(other).path == root / "flowers-nano"
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize(
+    ("complete", "expected"),
+    [
+        ([], "digits-micro"),
+        ([False], "digits-micro"),
+        ([True, False], "digits-micro-2"),
+        ([False, False, True], "digits-micro-2"),
+        ([True, True], "digits-micro-2"),  # nothing to continue: it will say that it is complete
+    ],
+)
+def test_resume_takes_the_newest_that_is_not_complete(root, complete, expected):
+    for k, is_complete in enumerate(complete):
+        make(root / ("digits-micro" if k == 0 else f"digits-micro-{k + 1}"), is_complete)
+    assert RunFolder.for_config(TrainConfig(resume=True)).path == root / expected
+
+
+@pytest.mark.backend_free
+def test_resume_finds_the_run_after_an_older_one_was_deleted(root):
+    make(root / "digits-micro", complete=True)
+    make(root / "digits-micro-2", complete=False)
+    shutil.rmtree(root / "digits-micro")
+    assert RunFolder.for_config(TrainConfig(resume=True)).path == root / "digits-micro-2"
+
+
+@pytest.mark.backend_free
+def test_run_dir_is_taken_as_it_is(root, tmp_path):
+    config = TrainConfig(run_dir=str(tmp_path / "mine"))
+    assert RunFolder.for_config(config).path == tmp_path / "mine"
+
+
+@pytest.mark.backend_free
+def test_runs_stand_in_the_clone_unless_the_environment_says_otherwise(monkeypatch, tmp_path):
+    clone = tmp_path / "clone"
+    monkeypatch.delenv("SHIFTVIT_RUNS", raising=False)
+    monkeypatch.setattr(run_folder, "__file__", str(clone / "shiftvit_utils" / "run_folder.py"))
+    assert runs_root().as_posix() == "runs"  # installed from a wheel: there is no clone
+    clone.mkdir()
+    (clone / "pyproject.toml").touch()
+    assert runs_root() == clone / "runs"
+    monkeypatch.setenv("SHIFTVIT_RUNS", str(tmp_path / "elsewhere"))
+    assert runs_root() == tmp_path / "elsewhere"
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+@pytest.mark.backend_free
+def test_a_run_is_not_overwritten(run):
+    prepared(run)
+    before = run.config_path.read_bytes()
+    with pytest.raises(FileExistsError, match="already holds a run.*resume=True.*run_dir"):
+        prepared(run, seed=5)
+    assert run.config_path.read_bytes() == before
+
+
+@pytest.mark.backend_free
+def test_config_file_says_all_settings(run):
+    config = prepared(run, preset="nano", epochs=7, lr_max=0.01)
+    assert json.loads(run.config_path.read_text()) == dataclasses.asdict(config)
+
+
+@pytest.mark.backend_free
+def test_every_setting_is_in_one_of_the_tables():
+    names = {field.name for field in dataclasses.fields(TrainConfig)}
+    assert names == {*MAY_DIFFER, *MUST_NOT_DIFFER}
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize("name", MUST_NOT_DIFFER)
+def test_resume_with_another_setting_names_it_and_both_values(run, name):
+    before = prepared(run)
+    value = MUST_NOT_DIFFER[name]
+    saved = run.config_path.read_bytes()
+    with pytest.raises(ValueError, match="Cannot resume") as caught:
+        prepared(run, resume=True, **{name: value})
+    assert f"{name}: {getattr(before, name)!r} in the folder, {value!r} now" in str(caught.value)
+    assert run.config_path.read_bytes() == saved
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize("name", MAY_DIFFER)
+def test_resume_with_another_way_to_run_is_fine(run, name):
+    prepared(run)
+    prepared(run, **{"resume": True, name: MAY_DIFFER[name]})
+    assert json.loads(run.config_path.read_text())[name] == MAY_DIFFER[name]
+
+
+@pytest.mark.backend_free
+def test_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OSError, match="cannot be written.*run_dir") as caught:
+        prepared(RunFolder(tmp_path / "file" / "run"))
+    assert caught.value.filename == str(tmp_path / "file" / "run")
+    assert caught.value.errno == errno.ENOTDIR
+
+
+@pytest.mark.backend_free
+def test_folder_that_cannot_be_written_is_named(run, monkeypatch):
+    def refuse(*args):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(saving.os, "replace", refuse)
+    with pytest.raises(OSError, match="cannot be written.*Read-only.*run_dir") as caught:
+        prepared(run)
+    assert caught.value.errno == errno.EROFS
+    assert caught.value.filename == str(run.path)
+    assert list(run.path.iterdir()) == []  # nothing half-written either
+
+
+@pytest.mark.backend_free
+def test_full_disk_is_told_before_training(run, monkeypatch):
+    disk = types.SimpleNamespace(free=3 * MIB)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: disk)
+    with pytest.raises(OSError, match=r"has 3 MiB free.* needs about 5 MiB.*run_dir"):
+        prepared(run, bytes_needed=5 * MIB)
+    # Nothing has been trained, so with space the same command works.
+    disk.free = 5 * MIB
+    prepared(run, bytes_needed=5 * MIB)
+
+
+# ---------------------------------------------------------------- history and metrics
+
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {"loss": st.floats(allow_nan=False), "val_top1": st.floats(0.0, 1.0)},
+    ),
+    max_size=5,
+)
+
+
+@pytest.mark.backend_free
+@given(rows=ROWS)
+def test_history_is_read_as_it_was_written(tmp_path_factory, rows):
+    run = RunFolder(tmp_path_factory.mktemp("history"))
+    rows = [{"epoch": k + 1, **row} for k, row in enumerate(rows)]
+    run.write_history(rows)
+    found = run.read_history()
+    assert found == rows  # every digit
+    assert all(isinstance(row["epoch"], int) for row in found)
+    assert len(run.history_path.read_text().splitlines()) == 1 + len(rows)
+
+
+@pytest.mark.backend_free
+def test_new_folder_has_no_history_and_no_metrics(run):
+    assert run.read_history() == []
+    assert not run.is_complete
+    with pytest.raises(FileNotFoundError, match="metrics.json does not exist.*Resume"):
+        run.read_metrics()
+    run.path.mkdir()
+    run.write_json(run.metrics_path, {"test_top1": 0.5})
+    assert run.is_complete
+    assert run.read_metrics() == {"test_top1": 0.5}
+
+
+# ---------------------------------------------------------------- the state to resume from
+
+DATA = np.random.default_rng(0).normal(size=(16, 5)).astype("float32")
+LABELS = np.eye(3, dtype="float32")[np.arange(16) % 3]
+
+
+def network(seed):
+    """Everything that a state holds: weights, moving averages, AdamW with EMA.
+
+    No random numbers: they are drawn from seed and epoch, and no part of the state.
+    """
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential(
+        [
+            keras.Input((5,)),
+            keras.layers.Dense(4, name="first"),
+            keras.layers.BatchNormalization(name="norm"),
+            keras.layers.Dense(3, name="second"),
+        ]
+    )
+    optimizer = keras.optimizers.AdamW(0.1, weight_decay=0.01, use_ema=True, ema_momentum=0.5)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def values(variables):
+    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+
+def everything(model):
+    return values([*model.weights, *model.optimizer.variables])
+
+
+def trained(steps, seed=0):
+    model = network(seed)
+    for _ in range(steps):
+        model.train_on_batch(DATA, LABELS)
+    return model
+
+
+@pytest.fixture
+def saved(run):
+    """A run folder with the state after three steps, and the model that is in it."""
+    run.path.mkdir()
+    model = trained(3)
+    run.save_state(model, epoch=1, step=2, steps_per_epoch=9)
+    return run, model
+
+
+def test_state_round_trip_is_exact_and_goes_on_the_same(saved):
+    run, model = saved
+    restored = network(seed=1)
+    assert not np.array_equal(restored.get_weights()[0], model.get_weights()[0])
+    assert run.load_state(restored, steps_per_epoch=9) == (1, 2)
+    assert int(restored.optimizer.iterations) == 3
+    # Weights, their averages and both moments, statistics of the batches, counters.
+    assert len(everything(model)) >= 4 * len(model.trainable_variables)
+    for found, expected in zip(everything(restored), everything(model), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    model.train_on_batch(DATA, LABELS)
+    restored.train_on_batch(DATA, LABELS)
+    for found, expected in zip(everything(restored), everything(model), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_no_state_yet_means_the_start(run):
+    model = network(0)
+    before = model.get_weights()
+    assert run.load_state(model, steps_per_epoch=9) == (0, 0)
+    for found, expected in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def damage_cut(path):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def damage_text(path):
+    path.write_text("this is no HDF5 file")
+
+
+def damage_empty(path):
+    path.write_bytes(b"")
+
+
+def damage_no_position(path):
+    with h5py.File(path, "a") as file:
+        del file.attrs["step"]
+
+
+@pytest.mark.parametrize("damage", [damage_cut, damage_text, damage_empty, damage_no_position])
+def test_damaged_state_is_named_with_the_way_out(saved, damage):
+    run, _ = saved
+    damage(run.state_path)
+    model = network(1)
+    before = everything(model)
+    with pytest.raises(ValueError, match=r"last.weights.h5 .*damaged.*Remove it") as caught:
+        run.load_state(model, steps_per_epoch=9)
+    assert str(run.path) in str(caught.value)
+    for found, expected in zip(everything(model), before, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_other_amount_of_data_is_refused(saved):
+    run, _ = saved
+    with pytest.raises(ValueError, match="9 steps an epoch, now there are 8.*data has changed"):
+        run.load_state(network(1), steps_per_epoch=8)
+
+
+def no_space(*args, **kwargs):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def fill_disk_while_weights_are_written(monkeypatch):
+    def write_half(model, path, **kwargs):
+        path.write_bytes(b"\x89HDF" + bytes(1000))
+        no_space()
+
+    monkeypatch.setattr(keras.Model, "save_weights", write_half)
+
+
+def fill_disk_when_written_through(monkeypatch):
+    monkeypatch.setattr(saving.os, "fsync", no_space)
+
+
+def fill_disk_at_the_position(monkeypatch):
+    monkeypatch.setattr(h5py.AttributeManager, "update", no_space)
+
+
+@pytest.mark.parametrize(
+    "fill_disk",
+    [
+        fill_disk_while_weights_are_written,
+        fill_disk_when_written_through,
+        fill_disk_at_the_position,
+    ],
+)
+def test_disk_that_fills_up_leaves_the_old_state(saved, monkeypatch, fill_disk):
+    run, model = saved
+    expected = everything(model)
+    content = run.state_path.read_bytes()
+    with monkeypatch.context() as patch:
+        fill_disk(patch)
+        model.train_on_batch(DATA, LABELS)
+        with pytest.raises(OSError, match="No space left.*before is untouched") as caught:
+            run.save_state(model, epoch=2, step=0, steps_per_epoch=9)
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(run.state_path)
+    assert [path.name for path in run.path.iterdir()] == ["last.weights.h5"]  # no half one
+    assert run.state_path.read_bytes() == content
+    restored = network(1)
+    assert run.load_state(restored, steps_per_epoch=9) == (1, 2)
+    for found, value in zip(everything(restored), expected, strict=True):
+        np.testing.assert_array_equal(found, value)
+
+
+def test_newer_state_replaces_the_older(saved):
+    run, model = saved
+    model.train_on_batch(DATA, LABELS)
+    run.save_state(model, epoch=2, step=0, steps_per_epoch=9)
+    restored = network(1)
+    assert run.load_state(restored, steps_per_epoch=9) == (2, 0)
+    assert int(restored.optimizer.iterations) == 4

@@ -1,0 +1,243 @@
+"""Model files are written whole or not at all, and what cannot be read says why."""
+
+import errno
+import json
+import os
+import random
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+from shiftvit_utils import build_classifier, load_model, save_model
+from shiftvit_utils.saving import FORMAT_VERSION, METADATA_MEMBER, written_beside
+
+NAMES = ("cat", "dog", "großer Vogel")
+
+
+@pytest.fixture
+def model():
+    return build_classifier(
+        "micro", num_classes=3, projected_dim=12, num_shift_blocks_per_stages=(1,)
+    )
+
+
+@pytest.fixture
+def saved(model, tmp_path):
+    path = tmp_path / "model.keras"
+    save_model(model, path, NAMES)
+    return path
+
+
+def rewrite_metadata(path, metadata):
+    """The same file with another metadata member; None leaves it out."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members.pop(METADATA_MEMBER)
+    if metadata is not None:
+        members[METADATA_MEMBER] = metadata
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def test_round_trip(model, saved):
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), "uint8")
+    loaded, names = load_model(str(saved))
+    assert names == NAMES
+    expected = model.predict(images, verbose=0)
+    assert np.ptp(expected) > 1e-4
+    np.testing.assert_allclose(loaded.predict(images, verbose=0), expected, atol=1e-6)
+
+
+def test_file_is_a_keras_file_with_one_more_member(model, saved):
+    with zipfile.ZipFile(saved) as archive:
+        assert archive.testzip() is None
+        metadata = json.loads(archive.read(METADATA_MEMBER))
+    assert metadata == {
+        "format_version": FORMAT_VERSION,
+        "class_names": list(NAMES),
+        "keras": keras.__version__,
+    }
+    plain = keras.saving.load_model(saved)
+    for ours, theirs in zip(model.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_saving_replaces_an_older_file(model, saved):
+    save_model(model, saved, ("a", "b", "c"))
+    assert load_model(saved)[1] == ("a", "b", "c")
+    assert [path.name for path in saved.parent.iterdir()] == ["model.keras"]
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model", "model.keras.zip"])
+def test_path_must_end_in_keras(model, tmp_path, name):
+    with pytest.raises(ValueError, match=rf"ends in \.keras, got .*{name}"):
+        save_model(model, tmp_path / name, NAMES)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("names", [(), NAMES[:2], (*NAMES, "fish")])
+def test_as_many_names_as_logits(model, tmp_path, names):
+    with pytest.raises(ValueError, match=f"{len(names)} class names for 3 logits"):
+        save_model(model, tmp_path / "model.keras", names)
+    assert list(tmp_path.iterdir()) == []
+
+
+class TestCrash:
+    """Whatever fails, the old file stays as it was, byte for byte, and nothing else remains."""
+
+    @pytest.fixture(autouse=True)
+    def nothing_changes(self, saved):
+        before = saved.read_bytes()
+        yield
+        assert saved.read_bytes() == before
+        assert [path.name for path in saved.parent.iterdir()] == ["model.keras"]
+
+    def test_full_disk_while_writing(self, model, saved, monkeypatch):
+        def save(path):
+            path.write_bytes(b"half of a mod")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(model, "save", save)
+        with pytest.raises(OSError, match=r"Could not write model\.keras .*untouched") as error:
+            save_model(model, saved, NAMES)
+        assert error.value.errno == errno.ENOSPC
+        assert error.value.filename == str(saved)
+        assert isinstance(error.value.__cause__, OSError)
+
+    def test_full_disk_while_adding_the_class_names(self, model, saved, monkeypatch):
+        def writestr(*_):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        written = model.save
+
+        def save(path):
+            written(path)
+            monkeypatch.setattr(zipfile.ZipFile, "writestr", writestr)
+
+        monkeypatch.setattr(model, "save", save)
+        with pytest.raises(OSError, match=r"Could not write model\.keras .*No space left"):
+            save_model(model, saved, NAMES)
+
+    def test_failing_rename(self, model, saved, monkeypatch):
+        def replace(*_):
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(os, "replace", replace)
+        with pytest.raises(PermissionError, match=r"Permission denied.*untouched"):
+            save_model(model, saved, NAMES)
+
+    @pytest.mark.parametrize("failure", [RuntimeError("backend"), KeyboardInterrupt()])
+    def test_any_other_failure_passes_through(self, model, saved, monkeypatch, failure):
+        def save(path):
+            path.write_bytes(b"half of a mod")
+            raise failure
+
+        monkeypatch.setattr(model, "save", save)
+        with pytest.raises(type(failure)):
+            save_model(model, saved, NAMES)
+
+
+def test_nothing_appears_under_the_final_name_before_the_end(tmp_path):
+    path = tmp_path / "numbers.txt"
+    with written_beside(path) as partial:
+        partial.write_text("1 2 3")
+        assert not path.exists()
+        assert (partial.parent, partial.suffix) == (tmp_path, ".txt")
+    assert path.read_text() == "1 2 3"
+    assert not partial.exists()
+
+
+def test_missing_folder(model, tmp_path):
+    with pytest.raises(OSError, match=r"Could not write model\.keras"):
+        save_model(model, tmp_path / "no" / "model.keras", NAMES)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"No model file at .*nowhere\.keras.*make train"):
+        load_model(tmp_path / "nowhere.keras")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG", b"PK\x03\x04 and no more"])
+def test_not_a_zip(tmp_path, content):
+    path = tmp_path / "model.keras"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"model\.keras is not a \.keras file, or it is truncated"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.9, 0.999])
+def test_truncated(saved, share):
+    content = saved.read_bytes()
+    saved.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match="truncated"):
+        load_model(saved)
+
+
+def test_bytes_changed_anywhere_are_noticed(saved):
+    """A file can be damaged without being shorter, as by a failing disk or download."""
+    content = saved.read_bytes()
+    generator = random.Random(0)
+    for _ in range(12):
+        damaged = bytearray(content)
+        start = generator.randrange(len(content) - 200)
+        damaged[start : start + 200] = generator.randbytes(200)
+        saved.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"model\.keras"):
+            load_model(saved)
+
+
+def test_damaged_metadata(saved):
+    content = saved.read_bytes()
+    start = content.index(b'{"format_version"')
+    saved.write_bytes(content[: start + 20] + b"XXXXXXXX" + content[start + 28 :])
+    with pytest.raises(ValueError, match=r"model\.keras"):
+        load_model(saved)
+
+
+def test_without_class_names(saved):
+    rewrite_metadata(saved, None)
+    with pytest.raises(ValueError, match=rf"lacks {METADATA_MEMBER}.*keras\.saving\.load_model"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("metadata", ["{", "[]", "{}", '{"format_version": 1}'])
+def test_metadata_of_another_kind(saved, metadata):
+    rewrite_metadata(saved, metadata)
+    with pytest.raises(ValueError, match=METADATA_MEMBER):
+        load_model(saved)
+
+
+def test_newer_format_version(saved):
+    metadata = {"format_version": FORMAT_VERSION + 1, "class_names": NAMES, "keras": "99.0"}
+    rewrite_metadata(saved, json.dumps(metadata))
+    with pytest.raises(
+        ValueError, match=rf"version {FORMAT_VERSION + 1}.*up to {FORMAT_VERSION}\. Update"
+    ):
+        load_model(saved)
+
+
+def test_what_keras_cannot_load_names_both_versions(saved):
+    with zipfile.ZipFile(saved) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = members["config.json"].replace(b'ShiftViT"', b'NoSuchNetwork"')
+    assert config != members["config.json"]
+    members["config.json"] = config
+    members[METADATA_MEMBER] = members[METADATA_MEMBER].replace(keras.__version__.encode(), b"99.0")
+    with zipfile.ZipFile(saved, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(
+        ValueError, match=rf"Keras 99\.0, cannot be loaded by Keras {keras.__version__}"
+    ):
+        load_model(saved)
+
+
+def test_nothing_in_a_file_is_executed(tmp_path):
+    inputs = keras.Input((32, 32, 3))
+    outputs = keras.layers.Lambda(lambda x: x[:, 0, 0])(inputs)
+    save_model(keras.Model(inputs, outputs), tmp_path / "model.keras", NAMES)
+    with pytest.raises(ValueError, match=r"[Ll]ambda"):
+        load_model(tmp_path / "model.keras")

@@ -1,0 +1,691 @@
+"""`train` on a run of seconds: what it writes, what each setting does, and what it refuses.
+
+The oracles are NumPy, or another run that has to give the same numbers.
+"""
+
+import contextlib
+import importlib.util
+import io
+import json
+import math
+import random
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_run import (
+    BATCH_SIZE,
+    FAST_JIT,
+    NO_RANDOMNESS,
+    NUM_CLASSES,
+    STEPS_PER_EPOCH,
+    prepared,
+    tiny_config,
+)
+
+from shiftvit_utils import callbacks
+from shiftvit_utils.callbacks import EpochEnd, TrainingBatches, epoch_line
+from shiftvit_utils.classifier import build_classifier
+from shiftvit_utils.config import TrainConfig
+from shiftvit_utils.data import load_dataset
+from shiftvit_utils.presets import PRESETS
+from shiftvit_utils.run_folder import RunFolder
+from shiftvit_utils.saving import load_model
+from shiftvit_utils.training import resolve_jit, train
+
+ROOT = Path(__file__).resolve().parents[1]
+BACKEND = keras.backend.backend()
+METRICS = {
+    *("test_top1", "test_top5", "test_loss", "val_top1", "val_top5", "val_loss", "epochs"),
+    *("train_seconds", "images_per_second", "parameters", "backend", "device", "versions"),
+    *("data_source", "seed"),
+}
+EXTRA_METRICS = {"best_epoch", "evaluation_seconds"}
+FRACTIONS = ("top1", "top5", "val_top1", "val_top5")
+MEASURED = ("loss", *FRACTIONS, "val_loss", "learning_rate")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    with prepared(tmp_path_factory.mktemp("data")) as path:
+        yield path
+
+
+def measured(history):
+    """The columns that do not depend on how fast the machine is."""
+    return np.array([[row[name] for name in MEASURED] for row in history])
+
+
+def softmax_losses(logits, targets):
+    """Cross-entropy of each row, in float64; `targets` are probabilities."""
+    logits = np.asarray(logits, "float64")
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return -(targets * log_probabilities).sum(axis=1)
+
+
+def numpy_metrics(logits, labels):
+    ranks = np.argsort(-logits, axis=1)
+    return {
+        "loss": softmax_losses(logits, np.eye(NUM_CLASSES)[labels]).mean(),
+        "top1": (ranks[:, 0] == labels).mean(),
+        "top5": (ranks[:, :5] == labels[:, None]).any(axis=1).mean(),
+    }
+
+
+def state_after(run, **build_arguments):
+    """The weights in the last state of a run: what training would go on from."""
+    model = build_classifier(
+        "tiny", NUM_CLASSES, (8, 8, 3), augmentation="none", **build_arguments
+    )
+    model.compile(keras.optimizers.SGD())
+    model.load_weights(run.state_path, skip_mismatch=True)
+    return model.get_weights()
+
+
+@contextlib.contextmanager
+def models_seen():
+    """Collects the models that are fitted, with what `train` keeps to itself."""
+    seen = []
+    fit = keras.Model.fit
+
+    def record_and_fit(self, *args, **kwargs):
+        seen.append(self)
+        return fit(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Model, "fit", record_and_fit)
+        yield seen
+
+
+@pytest.fixture
+def no_fit(monkeypatch):
+    """Fails the test if training starts."""
+    monkeypatch.setattr(keras.Model, "fit", lambda *_, **__: pytest.fail("training started"))
+
+
+# ---------------------------------------------------------------- the batches
+
+
+def numbered_batches(count, batch_size, seed):
+    """Image k is k everywhere and has label k % 3, so that a batch tells what is in it."""
+    numbers = np.arange(count)
+    images = np.broadcast_to(numbers[:, None, None, None], (count, 2, 2, 3)).astype(np.uint8)
+    return TrainingBatches(images, numbers % 3, 3, batch_size, seed)
+
+
+def numbers_in(batches):
+    """The image numbers of an epoch, one row a batch; checks images and labels on the way."""
+    rows = []
+    for index in range(len(batches)):
+        images, labels = batches[index]
+        numbers = images[:, 0, 0, 0]
+        assert images.dtype == np.uint8
+        assert (images == numbers[:, None, None, None]).all()
+        assert labels.dtype == np.float32
+        np.testing.assert_array_equal(labels, np.eye(3)[numbers % 3])
+        rows.append(numbers)
+    return np.array(rows).reshape(-1, batches.batch_size)
+
+
+SIZES = st.integers(1, 12).flatmap(
+    lambda batch_size: st.tuples(st.integers(batch_size, 200), st.just(batch_size))
+)
+
+
+@pytest.mark.backend_free
+@given(sizes=SIZES, seed=st.integers(0, 2**31), epoch=st.integers(0, 10_000))
+def test_epoch_shows_every_image_at_most_once(sizes, seed, epoch):
+    count, batch_size = sizes
+    batches = numbered_batches(count, batch_size, seed)
+    batches.start_epoch(epoch)
+    numbers = numbers_in(batches)
+    assert numbers.shape == (count // batch_size, batch_size)
+    assert len(set(numbers.flat)) == numbers.size
+    assert set(numbers.flat) <= set(range(count))
+
+
+@pytest.mark.backend_free
+@given(
+    sizes=SIZES,
+    seed=st.integers(0, 2**31),
+    epochs=st.lists(st.integers(0, 100), max_size=4),
+    part=st.floats(0.0, 1.0),
+)
+def test_order_depends_on_seed_and_epoch_alone(sizes, seed, epochs, part):
+    """Whatever came before; and `start_epoch(step=k)` goes on with batch k."""
+    wandered = numbered_batches(*sizes, seed)
+    for epoch in epochs:
+        wandered.start_epoch(epoch)
+    wandered.start_epoch(5)
+    whole = numbers_in(wandered)
+    step = round(part * len(whole))
+    resumed = numbered_batches(*sizes, seed)
+    resumed.start_epoch(5, step)
+    assert len(resumed) == len(whole) - step
+    np.testing.assert_array_equal(numbers_in(resumed), whole[step:])
+
+
+@pytest.mark.backend_free
+def test_epochs_and_seeds_differ_and_leave_out_other_images():
+    batches = numbered_batches(50, 8, seed=3)
+    orders = []
+    for epoch in range(20):
+        batches.start_epoch(epoch)
+        orders.append(numbers_in(batches).ravel())
+    assert len({order.tobytes() for order in orders}) == 20
+    left_out = [frozenset(range(50)) - set(order) for order in orders]
+    assert all(len(images) == 2 for images in left_out)
+    assert len(set(left_out)) > 10
+    other = numbered_batches(50, 8, seed=4)
+    other.start_epoch(0)
+    assert not np.array_equal(numbers_in(other).ravel(), orders[0])
+
+
+# ---------------------------------------------------------------- a whole run
+
+
+@pytest.fixture(scope="module")
+def plain(data, tmp_path_factory):
+    """A run with everything that is random switched on, and what was seen while it ran."""
+    config = tiny_config(data, tmp_path_factory.mktemp("plain") / "run")
+    asked, orders = [], []
+    get_item, on_epoch_end = TrainingBatches.__getitem__, EpochEnd.on_epoch_end
+    find_spec = importlib.util.find_spec
+
+    def record_item(self, index):
+        asked.append(index)
+        return get_item(self, index)
+
+    def record_epoch(self, epoch, logs=None):
+        orders.append(asked[-STEPS_PER_EPOCH:])  # before them, Keras looks at one or two
+        on_epoch_end(self, epoch, logs)
+
+    def find_no_tensorboard(name, *args):
+        return None if name == "tensorboard" else find_spec(name, *args)
+
+    output = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output):
+        patch.setattr(TrainingBatches, "__getitem__", record_item)
+        patch.setattr(EpochEnd, "on_epoch_end", record_epoch)
+        patch.setattr(importlib.util, "find_spec", find_no_tensorboard)
+        result = train(config)
+    return types.SimpleNamespace(
+        config=config, result=result, lines=output.getvalue().splitlines(), orders=orders
+    )
+
+
+def test_keras_takes_the_batches_in_their_order(plain):
+    """Else the order is not a function of seed and epoch, and a resumed epoch repeats images."""
+    assert plain.orders == [list(range(STEPS_PER_EPOCH))] * 3
+
+
+def test_run_folder_holds_the_files_that_are_promised(plain):
+    files = sorted(path.name for path in plain.result.run.path.iterdir())
+    assert files == [
+        *("config.json", "history.csv", "last.weights.h5", "metrics.json", "model.keras")
+    ]  # and no folder for TensorBoard, which could not be imported
+
+
+def test_metrics_are_those_of_the_contract(plain):
+    metrics = json.loads(plain.result.run.metrics_path.read_text())
+    assert metrics == plain.result.metrics
+    assert set(metrics) == METRICS | EXTRA_METRICS
+    for name in ("test_top1", "test_top5", "val_top1", "val_top5"):
+        assert 0.0 <= metrics[name] <= 1.0
+    assert metrics["test_top1"] <= metrics["test_top5"]
+    assert metrics["epochs"] == 3
+    assert metrics["seed"] == 0
+    assert metrics["backend"] == BACKEND
+    assert metrics["versions"]["keras"] == keras.__version__
+    assert metrics["data_source"] == "npz file tiny.npz"
+    # 588 in the patches' convolution, 24 in its normalisation; 24 + 2 * 156 in each of two blocks;
+    # 24 in the last normalisation; 78 in the head.
+    assert metrics["parameters"] == 588 + 24 + 2 * (24 + 2 * 156) + 24 + 78
+    history = plain.result.history
+    assert metrics["train_seconds"] == pytest.approx(sum(row["seconds"] for row in history))
+    assert metrics["images_per_second"] in [row["images_per_second"] for row in history[1:]]
+
+
+def test_history_has_a_row_for_each_epoch(plain):
+    history = plain.result.history
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    assert np.isfinite(measured(history)).all()
+    for row in history:
+        assert all(0.0 <= row[name] <= 1.0 for name in FRACTIONS)
+        assert row["seconds"] > 0
+        assert row["images_per_second"] >= STEPS_PER_EPOCH * BATCH_SIZE / row["seconds"]
+    # 21 steps, of which a tenth warms up: 2. Then half a cosine over the other 19.
+    expected = [0.01 * (1 + math.cos(math.pi * (step - 2) / 19)) / 2 for step in (7, 14, 21)]
+    np.testing.assert_allclose([row["learning_rate"] for row in history], expected, atol=1e-7)
+
+
+def test_log_has_one_line_for_each_epoch(plain):
+    assert plain.lines[1] == (
+        "npz file tiny.npz: 60 training, 24 validation, 30 test images of 8x8x3, 6 classes"
+    )
+    found = [line for line in plain.lines if line.startswith("epoch")]
+    assert len(found) == 3
+    for line, row in zip(found, plain.result.history, strict=True):
+        numbers = re.fullmatch(
+            r"epoch (\d)/3 \| train loss (\S+) top-1 +(\S+)% top-5 +(\S+)% \| "
+            r"val loss (\S+) top-1 +(\S+)% top-5 +(\S+)% \| lr (\S+) \| ([\d,]+) images/s \| "
+            r"left (\d+):(\d\d) min",
+            line,
+        ).groups()
+        *shown, speed, minutes, seconds = [float(text.replace(",", "")) for text in numbers]
+        expected = [row["epoch"]] + [
+            row[name] * (100 if "top" in name else 1)
+            for name in ("loss", "top1", "top5", "val_loss", "val_top1", "val_top5")
+        ]
+        np.testing.assert_allclose(shown[:-1], expected, atol=0.006)
+        assert shown[-1] == pytest.approx(row["learning_rate"], rel=0.06, abs=1e-9)
+        assert speed == pytest.approx(row["images_per_second"], abs=0.6)
+        assert seconds < 60
+    assert (minutes, seconds) == (0, 0)  # nothing left after the last
+
+
+def test_time_left_ignores_the_first_epoch_which_compiles():
+    history = [{name: 0.5 for name in MEASURED} | {"images_per_second": 1234.5} for _ in range(4)]
+    for k, (row, seconds) in enumerate(zip(history, [500.0, 30.0, 50.0, 40.0], strict=True)):
+        row |= {"epoch": k + 1, "seconds": seconds}
+    assert epoch_line(history, epochs=100).endswith("left 64:00 min")  # 96 epochs of 40 s
+    assert epoch_line(history[:1], epochs=3).endswith("left 16:40 min")  # nothing else is known
+    assert epoch_line(history, epochs=100).startswith("epoch   4/100 | ")
+    assert " 1,234 images/s " in epoch_line(history, epochs=100)
+
+
+@pytest.mark.training
+def test_saved_model_gives_the_metrics_again_in_a_fresh_process(plain, data, tmp_path):
+    """Loaded with Keras alone; only the layers come from the library."""
+    script = (
+        "import sys, keras, numpy as np, shiftvit_utils\n"
+        "model = keras.saving.load_model(sys.argv[1])\n"
+        "arrays = np.load(sys.argv[2])\n"
+        "logits = {s: model.predict(arrays[f'x_{s}'], verbose=0) for s in ('val', 'test')}\n"
+        "np.savez(sys.argv[3], **logits)\n"
+    )
+    output = tmp_path / "logits.npz"
+    subprocess.run(
+        [sys.executable, "-c", script, plain.result.run.model_path, data, output],
+        cwd=ROOT,
+        check=True,
+    )
+    logits, arrays = np.load(output), np.load(data)
+    for split in ("val", "test"):
+        for name, value in numpy_metrics(logits[split], arrays[f"y_{split}"]).items():
+            found = plain.result.metrics[f"{split}_{name}"]
+            assert found == pytest.approx(value, abs=1e-5), (split, name)
+
+
+def test_returned_model_and_dataset_are_those_of_the_metrics(plain):
+    result = plain.result
+    for split in ("val", "test"):
+        images, labels = getattr(result.dataset, f"x_{split}"), getattr(result.dataset, f"y_{split}")
+        logits = result.model.predict(images, verbose=0)
+        for name, value in numpy_metrics(logits, labels).items():
+            assert result.metrics[f"{split}_{name}"] == pytest.approx(value, abs=1e-5)
+    best = max(result.history, key=lambda row: row["val_top1"])
+    assert result.metrics["best_epoch"] == best["epoch"]
+    for name in ("val_loss", "val_top1", "val_top5"):
+        assert result.metrics[name] == pytest.approx(best[name], abs=1e-5)
+
+
+@pytest.mark.training
+def test_same_seed_same_run(plain, data, tmp_path):
+    """Also after other random numbers were drawn, by whoever."""
+    keras.utils.set_random_seed(99)
+    random.random()
+    np.random.rand(3)
+    again = train(tiny_config(data, tmp_path / "again"))
+    np.testing.assert_allclose(
+        measured(again.history), measured(plain.result.history), rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.training
+def test_other_seed_other_run(plain, data, tmp_path):
+    other = train(tiny_config(data, tmp_path / "other", seed=1))
+    assert other.metrics["seed"] == 1
+    for row, plain_row in zip(other.history, plain.result.history, strict=True):
+        assert abs(row["loss"] - plain_row["loss"]) > 1e-3
+
+
+def test_complete_run_resumed_says_so_and_trains_no_more(plain, no_fit, capsys):
+    before = {path.name: path.read_bytes() for path in plain.result.run.path.iterdir()}
+    config = tiny_config(plain.config.dataset, plain.config.run_dir, resume=True)
+    again = train(config)
+    assert "complete already" in capsys.readouterr().out
+    assert again.metrics == plain.result.metrics
+    assert again.history == plain.result.history
+    for found, expected in zip(
+        again.model.get_weights(), plain.result.model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    after = {path.name: path.read_bytes() for path in plain.result.run.path.iterdir()}
+    assert {name for name in after if after[name] != before[name]} <= {"config.json"}
+
+
+# ---------------------------------------------------------------- which model is kept
+
+
+@pytest.mark.training
+def test_best_epoch_is_kept_and_early_stopping_stops(data, tmp_path, monkeypatch, capsys):
+    """The validation accuracies are made up: best in epoch 2, and only as good in epoch 4."""
+    accuracies = iter([0.3, 0.9, 0.5, 0.9, 0.95, 0.99])
+    weights = []
+
+    def made_up_metrics(logits, labels):
+        return {"loss": 1.0, "top1": next(accuracies), "top5": 1.0}
+
+    def record_predict(model, images, batch_size):
+        weights.append(model.get_weights())
+        return np.zeros((len(images), NUM_CLASSES), "float32")
+
+    monkeypatch.setattr(callbacks, "classification_metrics", made_up_metrics)
+    monkeypatch.setattr(callbacks, "predict_logits", record_predict)
+    result = train(tiny_config(data, tmp_path / "run", epochs=6, early_stopping_patience=2))
+    assert [row["val_top1"] for row in result.history] == [0.3, 0.9, 0.5, 0.9]
+    assert result.metrics["epochs"] == 4
+    assert result.metrics["best_epoch"] == 2
+    assert "No better validation accuracy for 2 epochs" in capsys.readouterr().out
+    for found, expected in zip(result.model.get_weights(), weights[1], strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert any((a != b).any() for a, b in zip(weights[1], weights[3], strict=True))
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_losses_are_those_computed_by_hand(data, tmp_path, label_smoothing):
+    """At learning rate 0 the network stays the same, so every epoch's loss can be computed.
+
+    The validation accuracy stays the same, too: without a patience, no epoch is left out.
+    """
+    config = tiny_config(
+        data,
+        tmp_path / "run",
+        lr_start=0.0,
+        lr_max=0.0,
+        label_smoothing=label_smoothing,
+        **NO_RANDOMNESS,
+    )
+    result = train(config)
+    assert len(result.history) == 3
+    dataset = load_dataset(data)
+    batches = TrainingBatches(dataset.x_train, dataset.y_train, NUM_CLASSES, BATCH_SIZE, seed=0)
+    validation = numpy_metrics(result.model.predict(dataset.x_val, verbose=0), dataset.y_val)
+    for epoch, row in enumerate(result.history):
+        batches.start_epoch(epoch)
+        images, one_hot = map(np.concatenate, zip(*[batches[k] for k in range(7)], strict=True))
+        logits = result.model.predict(images, verbose=0)
+        targets = (1 - label_smoothing) * one_hot + label_smoothing / NUM_CLASSES
+        assert row["loss"] == pytest.approx(softmax_losses(logits, targets).mean(), abs=1e-5)
+        by_hand = numpy_metrics(logits, one_hot.argmax(axis=1))
+        assert row["top1"] == pytest.approx(by_hand["top1"], abs=1e-6)
+        assert row["top5"] == pytest.approx(by_hand["top5"], abs=1e-6)
+        for name, value in validation.items():  # never smoothed
+            assert row[f"val_{name}"] == pytest.approx(value, abs=1e-5)
+
+
+# ---------------------------------------------------------------- the optimizer's settings
+
+
+@pytest.mark.training
+def test_averaged_weights_are_validated_and_kept_while_the_raw_ones_train(
+    plain, data, tmp_path, monkeypatch
+):
+    steps = []
+    on_train_batch_end = EpochEnd.on_train_batch_end
+
+    def record_weights(self, batch, logs=None):
+        if BACKEND == "jax":
+            self.model.jax_state_sync()
+        variables = self.model.trainable_variables
+        steps.append([keras.ops.convert_to_numpy(variable).copy() for variable in variables])
+        on_train_batch_end(self, batch, logs)
+
+    monkeypatch.setattr(EpochEnd, "on_train_batch_end", record_weights)
+    result = train(tiny_config(data, tmp_path / "run", ema_momentum=0.75))
+    history = result.history
+    for name in ("loss", "top1", "top5"):  # training itself is that of the run without averages
+        np.testing.assert_allclose(
+            [row[name] for row in history],
+            [row[name] for row in plain.result.history],
+            rtol=1e-5,
+            atol=1e-6,
+        )
+    model, dataset = result.model, result.dataset
+    averages = []
+    average = steps[0]
+    for weights in steps[1:]:
+        average = [0.75 * a + 0.25 * w for a, w in zip(average, weights, strict=True)]
+        averages.append(average)
+    best = averages[STEPS_PER_EPOCH * result.metrics["best_epoch"] - 2]
+    for variable, expected in zip(model.trainable_variables, best, strict=True):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(variable), expected, atol=1e-6)
+    for row in history:
+        for variable, value in zip(
+            model.trainable_variables, averages[STEPS_PER_EPOCH * row["epoch"] - 2], strict=True
+        ):
+            variable.assign(value)
+        by_hand = numpy_metrics(model.predict(dataset.x_val, verbose=0), dataset.y_val)
+        assert row["val_loss"] == pytest.approx(by_hand["loss"], abs=1e-4)
+        assert row["val_top1"] == pytest.approx(by_hand["top1"], abs=1e-6)
+    # The averages lag behind, so this is another number than without them.
+    assert abs(history[-1]["val_loss"] - plain.result.history[-1]["val_loss"]) > 1e-3
+    # The state holds the raw weights.
+    raw = state_after(result.run)
+    for found, expected in zip(raw, steps[-1], strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.training
+def test_gradients_clipped_to_nothing_leave_the_network_as_it_was(plain, data, tmp_path):
+    """A gradient of norm 1e-12 vanishes beside Adam's epsilon of 1e-7."""
+    clipped = train(
+        tiny_config(
+            data, tmp_path / "run", epochs=1, limit_train=24, global_clipnorm=1e-12, weight_decay=0
+        )
+    )
+    initial = build_classifier("tiny", NUM_CLASSES, (8, 8, 3), seed=0).get_weights()
+    for found, start in zip(clipped.model.get_weights(), initial, strict=True):
+        np.testing.assert_allclose(found, start, atol=1e-6)
+    moved = [
+        np.abs(found - start).max()
+        for found, start in zip(plain.result.model.get_weights(), initial, strict=True)
+    ]
+    assert min(moved) > 1e-4
+    # 24 images are 3 steps.
+    assert len(clipped.dataset.x_train) == 24
+    np.testing.assert_array_equal(np.bincount(clipped.dataset.y_train), [4] * NUM_CLASSES)
+    speed = clipped.history[0]["images_per_second"] * clipped.history[0]["seconds"]
+    assert speed >= 24
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_trains(data, tmp_path, precision):
+    with models_seen() as seen:
+        result = train(
+            tiny_config(data, tmp_path / "run", precision=precision, epochs=1, ema_momentum=0.75)
+        )
+    (row,) = result.history
+    assert math.isfinite(row["loss"])
+    assert row["loss"] == pytest.approx(math.log(NUM_CLASSES), abs=0.5)
+    # Computed in half precision, stored in float32.
+    dense = result.model.get_layer("shiftvit").get_layer("stage_0")
+    assert dense.compute_dtype == precision.removeprefix("mixed_")
+    assert {weights.dtype.name for weights in result.model.get_weights()} == {"float32"}
+    assert result.model.predict(result.dataset.x_val, verbose=0).dtype == np.float32
+    # float16 gradients below 6e-8 are 0, so Keras scales the loss up; bfloat16 has the range.
+    scale = float(seen[0].optimizer.scale_loss(1.0))
+    assert scale > 1000 if precision == "mixed_float16" else scale == 1
+    # The averages are kept here, too, and the raw weights train on.
+    initial = build_classifier("tiny", NUM_CLASSES, (8, 8, 3), seed=0).get_weights()
+    raw = state_after(result.run)
+    kept = result.model.get_weights()
+    for start, average, last in zip(initial, kept, raw, strict=True):
+        assert np.abs(average - last).max() > 1e-5
+        assert np.abs(last - start).max() > 1e-5
+
+
+@pytest.mark.training
+def test_several_steps_in_one_call_give_the_same_run(plain, data, tmp_path):
+    """Seven steps in calls of three: the last call is a short one."""
+    result = train(tiny_config(data, tmp_path / "run", steps_per_execution=3))
+    np.testing.assert_allclose(
+        measured(result.history), measured(plain.result.history), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.training
+def test_published_recipe_runs_compiled(data, tmp_path, monkeypatch):
+    """Crop, flip, dropout and the constant decay, all inside what XLA compiles."""
+    shape = (24, 24, 3)  # the smallest with room for the recipe's crop
+    monkeypatch.setitem(PRESETS, "tiny_24", {**PRESETS["tiny"], "image_shape": shape})
+    config = TrainConfig(
+        dataset=data,
+        preset="tiny_24",
+        recipe="published",
+        epochs=1,
+        batch_size=BATCH_SIZE,
+        stochastic_depth_rate=0.1,
+        limit_train=24,
+        run_dir=str(tmp_path / "run"),
+        jit=True,
+    )
+    with models_seen() as seen:
+        result = train(config)
+    assert seen[0].jit_compile is True  # Keras sets it back if a layer cannot be compiled
+    assert seen[0].optimizer.constant_decay == 1e-4
+    assert math.isfinite(result.history[0]["loss"])
+
+
+@pytest.mark.parametrize("jit", [True, False])
+def test_jit_is_as_asked(jit):
+    assert resolve_jit(jit) is jit
+    assert resolve_jit("auto") is (BACKEND != "torch")
+
+
+# ---------------------------------------------------------------- when the loss is lost
+
+
+@pytest.mark.training
+def test_learning_rate_beyond_all_bounds_is_named(data, tmp_path):
+    config = tiny_config(data, tmp_path / "run", epochs=1, lr_max=1e30)
+    with pytest.raises(FloatingPointError, match=r"loss became (nan|inf).* epoch 1.*lr_max"):
+        train(config)
+    run = RunFolder(config.run_dir)
+    assert not run.is_complete
+    assert not run.model_path.exists()
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("save_every_steps", [0, 1])
+def test_state_before_the_loss_was_lost_is_kept(
+    plain, data, tmp_path, monkeypatch, save_every_steps
+):
+    """A label that is no number, in the fifth step of the second epoch, makes the loss NaN."""
+    get_item = TrainingBatches.__getitem__
+
+    def spoil(self, index):
+        images, labels = get_item(self, index)
+        spoilt = self.epoch == 1 and self.first_step + index == 4
+        return images, labels * np.float32("nan") if spoilt else labels
+
+    config = tiny_config(data, tmp_path / "run", save_every_steps=save_every_steps)
+    run = RunFolder(config.run_dir)
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingBatches, "__getitem__", spoil)
+        with pytest.raises(FloatingPointError, match=r"loss became nan in epoch 2.*is kept"):
+            train(config)
+    assert [row["epoch"] for row in run.read_history()] == [1]
+    assert all(np.isfinite(weights).all() for weights in state_after(run))
+    kept, _ = load_model(run.model_path)
+    assert all(np.isfinite(weights).all() for weights in kept.get_weights())
+    result = train(tiny_config(data, config.run_dir, resume=True))
+    assert [row["epoch"] for row in result.history] == [1, 2, 3]
+    if not save_every_steps:  # else the second epoch draws other random numbers
+        np.testing.assert_allclose(
+            measured(result.history), measured(plain.result.history), rtol=1e-4, atol=1e-5
+        )
+    assert np.isfinite(measured(result.history)).all()
+
+
+# ---------------------------------------------------------------- TensorBoard
+
+STAND_IN = '''
+"""Stands in for TensorBoard, which need not be installed: writes down what it is told."""
+
+import json
+import os
+
+
+class Writer:
+    def __init__(self, logdir):
+        os.makedirs(logdir, exist_ok=True)
+        self.path = os.path.join(logdir, "events.jsonl")
+        self.waiting = []
+
+    def add_scalar(self, tag, data, step):
+        self.waiting.append([tag, float(data), step])
+
+    def flush(self):
+        with open(self.path, "a") as file:
+            file.writelines(json.dumps(event) + "\\n" for event in self.waiting)
+        self.waiting.clear()
+'''
+
+
+@pytest.mark.training
+def test_tensorboard_gets_every_number_if_it_is_installed(data, tmp_path, monkeypatch):
+    package = tmp_path / "site" / "tensorboard"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "summary.py").write_text(STAND_IN)
+    for name in [name for name in sys.modules if name.split(".")[0] == "tensorboard"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(package.parent)
+    result = train(tiny_config(data, tmp_path / "run", epochs=2, limit_train=24))
+    lines = (result.run.path / "tensorboard" / "events.jsonl").read_text().splitlines()
+    expected = [
+        [name, value, row["epoch"]] for row in result.history for name, value in row.items()
+    ]
+    assert [json.loads(line) for line in lines] == expected
+    for name in ("tensorboard", "tensorboard.summary"):
+        sys.modules.pop(name)
+
+
+# ---------------------------------------------------------------- errors before any training
+
+
+def settings_that_fail(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    return {
+        "unknown data set": ({"dataset": "digit"}, ValueError, "'digit' is unknown.*'digits'"),
+        "missing file": ({"dataset": "no/such.npz"}, (OSError, ValueError), "such.npz"),
+        "own validation": ({"validation_size": 10}, ValueError, "validation_size=10"),
+        "too few of a class": ({"limit_train": 5}, ValueError, "limit_train=5"),
+        "more than all": ({"limit_train": 61}, ValueError, "limit_train=61"),
+        "batch": ({"batch_size": 61}, ValueError, "batch_size=61 .* 60 training images"),
+        "unwritable": ({"run_dir": str(tmp_path / "file" / "run")}, OSError, "cannot be written"),
+    }
+
+
+@pytest.mark.parametrize("case", settings_that_fail(Path("/nonexistent-for-names-only")) if 0 else [
+    "unknown data set", "missing file", "own validation", "too few of a class", "more than all",
+    "batch", "unwritable",
+])
+def test_bad_settings_fail_before_training(data, tmp_path, no_fit, case):
+    settings, error, message = settings_that_fail(tmp_path)[case]
+    arguments = {"dataset": data, "run_dir": str(tmp_path / "run"), "preset": "tiny"}
+    with pytest.raises(error, match=message):
+        train(TrainConfig(**{**arguments, "batch_size": BATCH_SIZE, **settings}))
+    assert not (tmp_path / "run").exists()

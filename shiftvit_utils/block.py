@@ -10,7 +10,6 @@ from keras import ops
 
 from shiftvit_utils.shift import Shift
 
-INITIALIZER_STDDEV = 0.02
 NORMALIZATIONS = ("layer", "group", "batch")
 
 
@@ -43,9 +42,13 @@ def make_normalization(normalization, epsilon, dtype, name=None):
     raise ValueError(f"normalization must be one of {NORMALIZATIONS}, got {normalization!r}.")
 
 
-def make_dense(units, dtype, use_bias=True, name=None):
-    """A Dense layer that starts as in the authors' code: truncated normal, deviation 0.02."""
-    initializer = keras.initializers.TruncatedNormal(stddev=INITIALIZER_STDDEV)
+def make_dense(units, kernel_initializer, dtype, use_bias=True, name=None):
+    """A Dense layer with an initializer of its own.
+
+    A Keras initializer without a seed gives the same numbers each time it is called, so layers
+    that shared one would start equal. A clone draws anew.
+    """
+    initializer = keras.initializers.get(kernel_initializer).clone()
     return keras.layers.Dense(
         units, use_bias=use_bias, kernel_initializer=initializer, dtype=dtype, name=name
     )
@@ -65,6 +68,7 @@ class MLP(keras.layers.Layer):
         mlp_expand_ratio: number > 0, hidden units per channel.
         mlp_dropout_rate: float in [0, 1), dropout after each dense layer (the paper uses 0).
         activation: name of a Keras activation between the two; "gelu" is the exact one, with erf.
+        kernel_initializer: name, configuration or instance of a Keras initializer.
         **kwargs: `name`, `dtype` and the other arguments of every Keras layer.
 
     Call arguments:
@@ -77,7 +81,14 @@ class MLP(keras.layers.Layer):
     True
     """
 
-    def __init__(self, mlp_expand_ratio=4, mlp_dropout_rate=0.0, activation="gelu", **kwargs):
+    def __init__(
+        self,
+        mlp_expand_ratio=4,
+        mlp_dropout_rate=0.0,
+        activation="gelu",
+        kernel_initializer="glorot_uniform",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if not mlp_expand_ratio > 0:
             raise ValueError(f"mlp_expand_ratio must be > 0, got {mlp_expand_ratio!r}.")
@@ -85,12 +96,17 @@ class MLP(keras.layers.Layer):
         self.mlp_expand_ratio = mlp_expand_ratio
         self.mlp_dropout_rate = mlp_dropout_rate
         self.activation = keras.activations.get(activation)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, input_shape):
         channels = input_shape[-1]
         hidden_channels = int(channels * self.mlp_expand_ratio)
-        self.expand = make_dense(hidden_channels, self.dtype_policy, name="expand")
-        self.project = make_dense(channels, self.dtype_policy, name="project")
+        self.expand = make_dense(
+            hidden_channels, self.kernel_initializer, self.dtype_policy, name="expand"
+        )
+        self.project = make_dense(
+            channels, self.kernel_initializer, self.dtype_policy, name="project"
+        )
         self.expand_dropout = keras.layers.Dropout(self.mlp_dropout_rate, dtype=self.dtype_policy)
         self.project_dropout = keras.layers.Dropout(self.mlp_dropout_rate, dtype=self.dtype_policy)
         hidden_shape = (*input_shape[:-1], hidden_channels)
@@ -115,6 +131,7 @@ class MLP(keras.layers.Layer):
             "mlp_expand_ratio": self.mlp_expand_ratio,
             "mlp_dropout_rate": self.mlp_dropout_rate,
             "activation": keras.activations.serialize(self.activation),
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
 
 
@@ -187,6 +204,7 @@ class ShiftViTBlock(keras.layers.Layer):
         epsilon: float, added to the variance in the normalisation.
         normalization: "layer", "group" or "batch".
         activation: name of a Keras activation.
+        kernel_initializer: name, configuration or instance of a Keras initializer.
         **kwargs: `name`, `dtype` and the other arguments of every Keras layer.
 
     Call arguments:
@@ -212,6 +230,7 @@ class ShiftViTBlock(keras.layers.Layer):
         epsilon=1e-5,
         normalization="layer",
         activation="gelu",
+        kernel_initializer="glorot_uniform",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -220,7 +239,12 @@ class ShiftViTBlock(keras.layers.Layer):
         self.shift = Shift(num_div, shift_pixel, dtype=self.dtype_policy, name="shift")
         self.norm = make_normalization(normalization, epsilon, self.dtype_policy, name="norm")
         self.mlp = MLP(
-            mlp_expand_ratio, mlp_dropout_rate, activation, dtype=self.dtype_policy, name="mlp"
+            mlp_expand_ratio,
+            mlp_dropout_rate,
+            activation,
+            kernel_initializer,
+            dtype=self.dtype_policy,
+            name="mlp",
         )
         self.drop_path = DropPath(drop_path_rate, dtype=self.dtype_policy, name="drop_path")
 
@@ -249,4 +273,5 @@ class ShiftViTBlock(keras.layers.Layer):
             "epsilon": self.epsilon,
             "normalization": self.normalization,
             "activation": mlp["activation"],
+            "kernel_initializer": mlp["kernel_initializer"],
         }

@@ -46,6 +46,8 @@ class ShiftViT(keras.Model):
         epsilon: float, added to the variance in every normalisation.
         normalization: "layer", "group" (the paper's) or "batch".
         activation: name of a Keras activation; "gelu" is the exact one.
+        kernel_initializer: name, configuration or instance of a Keras initializer, of all kernels.
+            The ImageNet presets start as the authors' code does.
         patch_norm: bool, normalise after the patch embedding.
         final_norm: bool, normalise before the average pooling.
         **kwargs: `name`, and `dtype` for a dtype policy such as "mixed_bfloat16".
@@ -86,6 +88,7 @@ class ShiftViT(keras.Model):
         activation="gelu",
         patch_norm=True,
         final_norm=True,
+        kernel_initializer="glorot_uniform",
         dtype=None,
         **kwargs,
     ):
@@ -103,6 +106,7 @@ class ShiftViT(keras.Model):
             patch_norm,
             epsilon,
             normalization,
+            kernel_initializer,
             dtype=policy,
             name="patch_embedding",
         )
@@ -119,6 +123,7 @@ class ShiftViT(keras.Model):
                 epsilon=epsilon,
                 normalization=normalization,
                 activation=activation,
+                kernel_initializer=kernel_initializer,
                 dtype=policy,
                 name=f"stage_{k}",
             )
@@ -129,7 +134,7 @@ class ShiftViT(keras.Model):
         )
         # Logits stay in float32 under mixed precision: softmax of half-precision logits loses small
         # probabilities.
-        head = make_dense(num_classes, "float32", name="head")
+        head = make_dense(num_classes, kernel_initializer, "float32", name="head")
 
         # --- Functional model ---
         inputs = keras.Input(image_shape, name="images")
@@ -161,6 +166,9 @@ class ShiftViT(keras.Model):
             "activation": activation,
             "patch_norm": patch_norm,
             "final_norm": final_norm,
+            "kernel_initializer": keras.initializers.serialize(
+                keras.initializers.get(kernel_initializer)
+            ),
         }
 
     @classmethod

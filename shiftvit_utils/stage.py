@@ -44,6 +44,7 @@ class PatchEmbedding(keras.layers.Layer):
             does not).
         epsilon: float, added to the variance in that normalisation.
         normalization: "layer", "group" or "batch".
+        kernel_initializer: name, configuration or instance of a Keras initializer.
         **kwargs: `name`, `dtype` and the other arguments of every Keras layer.
 
     Call arguments:
@@ -66,6 +67,7 @@ class PatchEmbedding(keras.layers.Layer):
         patch_norm=True,
         epsilon=1e-5,
         normalization="layer",
+        kernel_initializer="glorot_uniform",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -74,7 +76,10 @@ class PatchEmbedding(keras.layers.Layer):
         self.patch_norm = patch_norm
         self.epsilon = epsilon
         self.normalization = normalization
-        self.projection = make_dense(projected_dim, self.dtype_policy, name="projection")
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.projection = make_dense(
+            projected_dim, self.kernel_initializer, self.dtype_policy, name="projection"
+        )
         self.norm = (
             make_normalization(normalization, epsilon, self.dtype_policy, "norm")
             if patch_norm
@@ -110,6 +115,7 @@ class PatchEmbedding(keras.layers.Layer):
             "patch_norm": self.patch_norm,
             "epsilon": self.epsilon,
             "normalization": self.normalization,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
 
 
@@ -124,6 +130,7 @@ class PatchMerging(keras.layers.Layer):
     Args:
         epsilon: float, added to the variance in the normalisation before the merge.
         normalization: "layer", "group" or "batch".
+        kernel_initializer: name, configuration or instance of a Keras initializer.
         **kwargs: `name`, `dtype` and the other arguments of every Keras layer.
 
     Call arguments:
@@ -136,17 +143,24 @@ class PatchMerging(keras.layers.Layer):
     True
     """
 
-    def __init__(self, epsilon=1e-5, normalization="layer", **kwargs):
+    def __init__(
+        self, epsilon=1e-5, normalization="layer", kernel_initializer="glorot_uniform", **kwargs
+    ):
         super().__init__(**kwargs)
         self.epsilon = epsilon
         self.normalization = normalization
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.norm = make_normalization(normalization, epsilon, self.dtype_policy, name="norm")
 
     def build(self, input_shape):
         channels = input_shape[-1]
         self.norm.build(input_shape)
         self.reduction = make_dense(
-            2 * channels, self.dtype_policy, use_bias=False, name="reduction"
+            2 * channels,
+            self.kernel_initializer,
+            self.dtype_policy,
+            use_bias=False,
+            name="reduction",
         )
         self.reduction.build((*input_shape[:3], 4 * channels))
         self.built = True
@@ -166,6 +180,7 @@ class PatchMerging(keras.layers.Layer):
             **super().get_config(),
             "epsilon": self.epsilon,
             "normalization": self.normalization,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
 
 
@@ -178,7 +193,7 @@ class StackedShiftBlocks(keras.layers.Layer):
             of blocks.
         merge: bool, end with `PatchMerging`.
         num_div, shift_pixel, mlp_expand_ratio, mlp_dropout_rate, epsilon, normalization,
-            activation: as in `ShiftViTBlock`.
+            activation, kernel_initializer: as in `ShiftViTBlock`.
         **kwargs: `name`, `dtype` and the other arguments of every Keras layer.
 
     Call arguments:
@@ -202,6 +217,7 @@ class StackedShiftBlocks(keras.layers.Layer):
         epsilon=1e-5,
         normalization="layer",
         activation="gelu",
+        kernel_initializer="glorot_uniform",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -214,6 +230,9 @@ class StackedShiftBlocks(keras.layers.Layer):
             "epsilon": epsilon,
             "normalization": normalization,
             "activation": activation,
+            "kernel_initializer": keras.initializers.serialize(
+                keras.initializers.get(kernel_initializer)
+            ),
         }
         self.blocks = [
             ShiftViTBlock(
@@ -222,7 +241,9 @@ class StackedShiftBlocks(keras.layers.Layer):
             for k, rate in enumerate(self.drop_path_rates)
         ]
         self.merging = (
-            PatchMerging(epsilon, normalization, dtype=self.dtype_policy, name="merging")
+            PatchMerging(
+                epsilon, normalization, kernel_initializer, dtype=self.dtype_policy, name="merging"
+            )
             if merge
             else None
         )

@@ -70,15 +70,22 @@ def test_unknown_normalization_is_named_with_the_choices():
         make_normalization("x", 1e-5, "float32")
 
 
-def test_initial_kernels_are_truncated_normal_and_biases_zero():
-    dense = make_dense(500, "float32")
+def test_dense_layers_start_from_their_initializer_and_zero_biases():
+    dense = make_dense(500, {"class_name": "RandomNormal", "config": {"stddev": 0.02}}, "float32")
     dense.build((None, 400))
     kernel = as_numpy(dense.kernel)
-    assert np.abs(kernel).max() <= 2 * 0.02 + 1e-6  # cut at two standard deviations
-    # A normal distribution cut at 2 sigma has 0.8796 of its standard deviation.
-    assert kernel.std() == pytest.approx(0.8796 * 0.02, rel=0.01)
+    assert kernel.std() == pytest.approx(0.02, rel=0.02)
     assert kernel.mean() == pytest.approx(0.0, abs=0.0002)
     assert not as_numpy(dense.bias).any()
+
+
+def test_layers_that_share_an_initializer_start_apart():
+    shared = keras.initializers.RandomNormal(stddev=0.1)
+    layer = MLP(1, kernel_initializer=shared)
+    layer.build((None, 4, 4, 8))
+    expand, project = as_numpy(layer.expand.kernel), as_numpy(layer.project.kernel)
+    assert expand.shape == project.shape
+    assert np.abs(expand - project).max() > 0.1
 
 
 @pytest.mark.parametrize(("activation", "oracle"), [("gelu", gelu), ("relu", relu)])

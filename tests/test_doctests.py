@@ -8,6 +8,9 @@ import pytest
 
 import shiftvit_utils
 
+# They pass under every backend, but compiling their one-off shapes takes JAX a minute.
+pytestmark = pytest.mark.backend_free
+
 MODULES = [
     f"shiftvit_utils.{module.name}" for module in pkgutil.iter_modules(shiftvit_utils.__path__)
 ]

@@ -64,6 +64,8 @@ class Case:
         return (None, None, None, self.outputs[-1]) if follows else (None, *self.outputs[1:])
 
 
+INITIALIZER = keras.initializers.serialize(keras.initializers.RandomNormal(stddev=0.1))
+
 BLOCK = {
     "num_div": 5,
     "shift_pixel": 2,
@@ -72,6 +74,7 @@ BLOCK = {
     "epsilon": 1e-3,
     "normalization": "batch",
     "activation": "relu",
+    "kernel_initializer": INITIALIZER,
 }
 
 
@@ -85,7 +88,12 @@ CASES = [
     Case(Shift, {"num_div": 5, "shift_pixel": 2}, (2, 6, 5, 13), (2, 6, 5, 13)),
     Case(
         MLP,
-        {"mlp_expand_ratio": 3, "mlp_dropout_rate": 0.25, "activation": "relu"},
+        {
+            "mlp_expand_ratio": 3,
+            "mlp_dropout_rate": 0.25,
+            "activation": "relu",
+            "kernel_initializer": INITIALIZER,
+        },
         (2, 4, 3, 8),
         (2, 4, 3, 8),
         trainable=8 * 24 + 24 + 24 * 8 + 8,
@@ -115,6 +123,7 @@ CASES = [
             "patch_norm": False,
             "epsilon": 1e-3,
             "normalization": "group",
+            "kernel_initializer": INITIALIZER,
         },
         (2, 6, 9, 4),
         (2, 2, 3, 8),
@@ -122,7 +131,7 @@ CASES = [
     ),
     Case(
         PatchMerging,
-        {"epsilon": 1e-3, "normalization": "batch"},
+        {"epsilon": 1e-3, "normalization": "batch", "kernel_initializer": INITIALIZER},
         (2, 5, 4, 6),
         (2, 3, 2, 12),
         trainable=2 * 6 + 4 * 6 * 12,

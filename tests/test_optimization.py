@@ -13,6 +13,15 @@ from shiftvit_utils.optimization import AdamConstantDecay
 MODES = ["times_lr", "constant"]
 
 
+def rates_of(schedule, steps):
+    if keras.config.backend() == "jax":
+        import jax
+
+        # As in training. Called eagerly, the schedule's condition is compiled anew at each step.
+        schedule = jax.jit(schedule)
+    return [float(schedule(step)) for step in steps]
+
+
 def cosine_with_warmup(step, lr_start, lr_max, warmup_steps, total_steps):
     if step < warmup_steps:
         return lr_start + (lr_max - lr_start) * step / warmup_steps
@@ -25,8 +34,7 @@ def cosine_with_warmup(step, lr_start, lr_max, warmup_steps, total_steps):
 @pytest.mark.parametrize(
     "numbers",
     [
-        (1e-5, 1e-3, 15, 100),
-        (0.0, 1.0, 10, 40),
+        (1e-5, 1e-3, 6, 40),
         (0, 1, 3, 7),  # whole numbers too
         (1e-3, 1e-3, 5, 20),
         (0.0, 1e-3, 0, 20),  # no warm-up
@@ -39,20 +47,20 @@ def cosine_with_warmup(step, lr_start, lr_max, warmup_steps, total_steps):
 def test_schedule_equals_its_formula_at_every_step(numbers):
     schedule = warmup_cosine(*numbers)
     steps = range(numbers[-1] + 5)
-    rates = [float(schedule(step)) for step in steps]
+    rates = rates_of(schedule, steps)
     expected = [cosine_with_warmup(step, *numbers) for step in steps]
     np.testing.assert_allclose(rates, expected, rtol=1e-4, atol=1e-7 * max(numbers[1], 1e-3))
 
 
 def test_schedule_that_only_warms_up_reaches_the_peak():
     schedule = warmup_cosine(0.0, 1.0, 10, 10)
-    assert [float(schedule(step)) for step in (0, 5, 9)] == pytest.approx([0.0, 0.5, 0.9])
+    assert rates_of(schedule, (0, 5, 9)) == pytest.approx([0.0, 0.5, 0.9])
 
 
 def test_schedule_survives_its_config():
     schedule = warmup_cosine(1e-5, 1e-3, 5, 20)
     twin = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(schedule))
-    assert [float(twin(k)) for k in range(22)] == [float(schedule(k)) for k in range(22)]
+    assert rates_of(twin, range(22)) == rates_of(schedule, range(22))
 
 
 @pytest.mark.parametrize(
@@ -93,14 +101,32 @@ def adam_oracle(weights, gradients, rates, decay_share, clip=math.inf):
     return w
 
 
+def apply(optimizer, variables, gradients):
+    """Takes one step for each entry of `gradients`, in the way that training does."""
+    steps = [[keras.ops.convert_to_tensor(g) for g in step] for step in gradients]
+    if keras.config.backend() != "jax":
+        for step in steps:
+            optimizer.apply(step, variables)
+        return
+    # JAX's training is stateless and compiled; loss scaling works in no other way there.
+    import jax
+
+    optimizer.build(variables)
+    step_fn = jax.jit(optimizer.stateless_apply)
+    values, state = ([v.value for v in group] for group in (variables, optimizer.variables))
+    for step in steps:
+        values, state = step_fn(state, step, values)
+    for variable, value in zip([*variables, *optimizer.variables], [*values, *state], strict=True):
+        variable.assign(value)
+
+
 def run(optimizer, weights, gradients):
+    """The weights, a kernel and a bias, after all steps."""
     variables = [
         keras.Variable(weight, name=name)
         for weight, name in zip(weights, ("kernel", "bias"), strict=True)
     ]
-    for step_gradients in gradients:
-        tensors = [keras.ops.convert_to_tensor(g) for g in step_gradients]
-        optimizer.apply(tensors, variables)
+    apply(optimizer, variables, gradients)
     return [as_numpy(variable) for variable in variables]
 
 
@@ -170,8 +196,7 @@ def test_ema_averages_the_weights(mode):
     optimizer = build_optimizer(1e-2, 0.01, mode, ema_momentum=0.8)
     variable = keras.Variable(weights[0], name="kernel")
     bias = keras.Variable(weights[1], name="bias")
-    for step_gradients in gradients:
-        optimizer.apply([keras.ops.convert_to_tensor(g) for g in step_gradients], [variable, bias])
+    apply(optimizer, [variable, bias], gradients)
     np.testing.assert_allclose(as_numpy(variable), trajectory[-1], atol=1e-6)
     optimizer.finalize_variable_values([variable, bias])
     np.testing.assert_allclose(as_numpy(variable), average, atol=1e-6)
@@ -207,7 +232,7 @@ def test_with_zero_gradients_exactly_the_kernels_shrink(mode, decay_all, rebuilt
     if rebuilt:
         optimizer = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     variables = model.trainable_variables
-    optimizer.apply([keras.ops.zeros(variable.shape) for variable in variables], variables)
+    apply(optimizer, variables, [[np.zeros(variable.shape, "float32") for variable in variables]])
     kept = {"times_lr": 1.0 - 0.5 * 0.1, "constant": 1.0 - 0.1}[mode]
     shrunk = set()
     for variable in variables:
@@ -225,7 +250,8 @@ def test_decay_is_decided_by_the_weight_and_not_by_the_name_of_its_model(mode):
     kernel.build((None, 3))
     before = as_numpy(kernel.kernel)
     optimizer = build_optimizer(0.5, 0.1, mode)
-    optimizer.apply([keras.ops.zeros((3, 2)), keras.ops.zeros(2)], kernel.trainable_variables)
+    zeros = [np.zeros((3, 2), "float32"), np.zeros(2, "float32")]
+    apply(optimizer, kernel.trainable_variables, [zeros])
     assert (as_numpy(kernel.kernel) != before).all()
 
 
@@ -265,13 +291,13 @@ def test_a_step_that_overflows_under_loss_scaling_decays_nothing(mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_trains_a_network_in_mixed_float16(mode):
-    inputs = keras.Input((16, 16, 3))
-    network = ShiftViT((16, 16, 3), 3, 4, 12, (1,), mlp_expand_ratio=1, dtype="mixed_float16")
+    inputs = keras.Input((8, 8, 3))
+    network = ShiftViT((8, 8, 3), 3, 4, 12, (1,), mlp_expand_ratio=1, dtype="mixed_float16")
     model = keras.Model(inputs, network(inputs))
     scaled = keras.optimizers.LossScaleOptimizer(build_optimizer(1e-2, 1e-3, mode))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(scaled, loss=loss, jit_compile=False)
-    images = np.random.default_rng(0).normal(size=(12, 16, 16, 3)).astype("float32")
+    model.compile(scaled, loss=loss)
+    images = np.random.default_rng(0).normal(size=(12, 8, 8, 3)).astype("float32")
     labels = np.arange(12) % 3
     losses = [float(model.train_on_batch(images, labels)) for _ in range(15)]
     assert np.isfinite(losses).all()

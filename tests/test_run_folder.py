@@ -144,7 +144,7 @@ def test_runs_stand_in_the_clone_unless_the_environment_says_otherwise(monkeypat
 def test_a_run_is_not_overwritten(run):
     prepared(run)
     before = run.config_path.read_bytes()
-    with pytest.raises(FileExistsError, match="already holds a run.*resume=True.*run_dir"):
+    with pytest.raises(FileExistsError, match=r"already holds a run.*resume=True.*run_dir"):
         prepared(run, seed=5)
     assert run.config_path.read_bytes() == before
 
@@ -184,7 +184,7 @@ def test_resume_with_another_way_to_run_is_fine(run, name):
 @pytest.mark.backend_free
 def test_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(OSError, match="cannot be written.*run_dir") as caught:
+    with pytest.raises(OSError, match=r"cannot be written.*run_dir") as caught:
         prepared(RunFolder(tmp_path / "file" / "run"))
     assert caught.value.filename == str(tmp_path / "file" / "run")
     assert caught.value.errno == errno.ENOTDIR
@@ -196,7 +196,7 @@ def test_folder_that_cannot_be_written_is_named(run, monkeypatch):
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(saving.os, "replace", refuse)
-    with pytest.raises(OSError, match="cannot be written.*Read-only.*run_dir") as caught:
+    with pytest.raises(OSError, match=r"cannot be written.*Read-only.*run_dir") as caught:
         prepared(run)
     assert caught.value.errno == errno.EROFS
     assert caught.value.filename == str(run.path)
@@ -240,7 +240,7 @@ def test_history_is_read_as_it_was_written(tmp_path_factory, rows):
 def test_new_folder_has_no_history_and_no_metrics(run):
     assert run.read_history() == []
     assert not run.is_complete
-    with pytest.raises(FileNotFoundError, match="metrics.json does not exist.*Resume"):
+    with pytest.raises(FileNotFoundError, match=r"metrics.json does not exist.*Resume"):
         run.read_metrics()
     run.path.mkdir()
     run.write_json(run.metrics_path, {"test_top1": 0.5})
@@ -356,7 +356,7 @@ def test_damaged_state_is_named_with_the_way_out(saved, damage):
 
 def test_other_amount_of_data_is_refused(saved):
     run, _ = saved
-    with pytest.raises(ValueError, match="9 steps an epoch, now there are 8.*data has changed"):
+    with pytest.raises(ValueError, match=r"9 steps an epoch, now there are 8.*data has changed"):
         run.load_state(network(1), steps_per_epoch=8)
 
 
@@ -395,7 +395,7 @@ def test_disk_that_fills_up_leaves_the_old_state(saved, monkeypatch, fill_disk):
     with monkeypatch.context() as patch:
         fill_disk(patch)
         model.train_on_batch(DATA, LABELS)
-        with pytest.raises(OSError, match="No space left.*before is untouched") as caught:
+        with pytest.raises(OSError, match=r"No space left.*before is untouched") as caught:
             run.save_state(model, epoch=2, step=0, steps_per_epoch=9)
     assert caught.value.errno == errno.ENOSPC
     assert caught.value.filename == str(run.state_path)

@@ -1,0 +1,229 @@
+"""A run that is killed, anywhere, and started again ends as one that never stopped.
+
+The processes really die (SIGKILL: no `finally`, no `atexit`); the test's own process takes over.
+"""
+
+import csv
+import os
+import random
+import signal
+import time
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from tiny_run import (
+    NO_RANDOMNESS,
+    NUM_CLASSES,
+    STEPS_PER_EPOCH,
+    Kill,
+    prepared,
+    start,
+    tiny_config,
+)
+
+from shiftvit_utils.callbacks import EpochEnd
+from shiftvit_utils.classifier import build_classifier
+from shiftvit_utils.run_folder import RunFolder
+from shiftvit_utils.saving import load_model
+from shiftvit_utils.training import train
+
+pytestmark = pytest.mark.training
+
+EPOCHS = 3
+MEASURED = ("loss", "top1", "top5", "val_loss", "val_top1", "val_top5", "learning_rate")
+VALIDATED = ("val_loss", "val_top1", "val_top5", "learning_rate")
+# The same network and batches in another process; sums may be taken in another order there.
+TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
+TEST_METRICS = ("test_top1", "test_top5", "test_loss", "val_top1", "val_top5", "val_loss")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    with prepared(tmp_path_factory.mktemp("data")) as path:
+        yield path
+
+
+def run_to_the_end(data, folder, **settings):
+    return train(tiny_config(data, folder / "run", **settings))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data, tmp_path_factory):
+    """With augmentation, dropout and drop path: a resumed run must draw the same numbers."""
+    return run_to_the_end(data, tmp_path_factory.mktemp("whole"))
+
+
+def killed(config, log, kill):
+    """Trains in a process that kills itself as told; returns the run folder."""
+    process = start(config, log, kill)
+    process.join(timeout=200)
+    assert process.exitcode == -signal.SIGKILL, log.read_text()[-3000:]
+    return RunFolder(config.run_dir)
+
+
+def position(run):
+    """`(epoch, step)` of the saved state, read without the library."""
+    with h5py.File(run.state_path) as file:
+        return int(file.attrs["epoch"]), int(file.attrs["step"])
+
+
+def epochs_in_history(run):
+    with open(run.history_path, newline="") as file:
+        return [int(row["epoch"]) for row in csv.DictReader(file)]
+
+
+def iterations(run):
+    """How many steps the optimizer of the saved state has done, in all."""
+    with h5py.File(run.state_path) as file:
+        return int(file["optimizer/vars/0"][()])
+
+
+def table(history, names=MEASURED):
+    return np.array([[row[name] for name in names] for row in history])
+
+
+def check_same_run(result, expected):
+    assert [row["epoch"] for row in result.history] == list(range(1, EPOCHS + 1))
+    np.testing.assert_allclose(table(result.history), table(expected.history), **TOLERANCE)
+    check_same_end(result, expected)
+
+
+def check_same_end(result, expected):
+    for name in TEST_METRICS:
+        assert result.metrics[name] == pytest.approx(expected.metrics[name], abs=1e-4)
+    assert result.metrics["epochs"] == EPOCHS
+    assert result.metrics["best_epoch"] == expected.metrics["best_epoch"]
+    assert iterations(result.run) == EPOCHS * STEPS_PER_EPOCH
+    loaded, class_names = load_model(result.run.model_path)
+    assert len(class_names) == NUM_CLASSES
+    for found, wanted in zip(loaded.get_weights(), expected.model.get_weights(), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_killed_at_random_moments(data, uninterrupted, tmp_path):
+    """Three times, each time a little after the run has got an epoch further."""
+    moments = random.Random(0)
+    run = RunFolder(tmp_path / "run")
+    for attempt in range(3):
+        config = tiny_config(data, run.path, resume=attempt > 0)
+        log = tmp_path / f"log-{attempt}"
+        process = start(config, log, seconds_per_batch=0.05)
+        deadline = time.monotonic() + 200
+        while "train:  loss" not in log.read_text() if log.exists() else True:
+            assert time.monotonic() < deadline, log.read_text()[-3000:]
+            assert process.is_alive(), log.read_text()[-3000:]
+            time.sleep(0.02)
+        time.sleep(moments.uniform(0.0, 1.0))
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        assert not run.is_complete, "the run was over before it was killed"
+        rows = epochs_in_history(run) if run.history_path.exists() else []
+        saved = position(run)[0] if run.state_path.exists() else 0
+        assert len(rows) - 1 <= saved <= len(rows)  # one epoch is lost at most
+    check_same_run(train(tiny_config(data, run.path, resume=True)), uninterrupted)
+
+
+@pytest.mark.parametrize(
+    ("kill", "saved", "rows"),
+    [
+        # In the middle of the first state: there is nothing to go on from.
+        (Kill(file="last.weights.h5", count=1, half=True), None, [1]),
+        # Between history and state: the row is there, the state is that of the epoch before.
+        (Kill(file="last.weights.h5", count=2, half=True), (1, 0), [1, 2]),
+        (Kill(file="history.csv", count=2, half=True), (1, 0), [1]),
+        (Kill(file="model.keras", count=1, half=True), None, None),
+        # After all the training, before the last file.
+        (Kill(file="metrics.json"), (3, 0), [1, 2, 3]),
+    ],
+    ids=["first-state", "state", "history", "model", "metrics"],
+)
+def test_killed_while_a_file_is_written(data, uninterrupted, tmp_path, kill, saved, rows):
+    run = killed(tiny_config(data, tmp_path / "run"), tmp_path / "log", kill)
+    assert not run.is_complete
+    assert (position(run) if run.state_path.exists() else None) == saved
+    assert (epochs_in_history(run) if run.history_path.exists() else None) == rows
+    assert run.model_path.exists() == (kill.file != "model.keras")
+    left = [path.name for path in run.path.iterdir() if path.name.startswith(".partial")]
+    assert len(left) == 1  # the kill came where it should
+    assert left[0].endswith(kill.file)
+    result = train(tiny_config(data, run.path, resume=True))
+    check_same_run(result, uninterrupted)
+    # What the dead process left is of no use to anyone, and as large as a model.
+    assert not [path.name for path in run.path.iterdir() if path.name.startswith(".partial")]
+
+
+@pytest.fixture(scope="module", params=[None, 0.75], ids=["raw", "averaged"])
+def step_by_step(request, data, tmp_path_factory):
+    """The settings of runs that save every two steps, and such a run that never stopped."""
+    settings = {**NO_RANDOMNESS, "ema_momentum": request.param, "save_every_steps": 2}
+    return settings, run_to_the_end(data, tmp_path_factory.mktemp("steps"), **settings)
+
+
+def test_killed_twice_within_an_epoch(data, step_by_step, tmp_path, monkeypatch, capsys):
+    settings, expected = step_by_step
+    folder = tmp_path / "run"
+    run = killed(tiny_config(data, folder, **settings), tmp_path / "log-1", Kill(epoch=1, step=3))
+    assert position(run) == (1, 2)
+    assert iterations(run) == STEPS_PER_EPOCH + 2
+    # The next one starts after step 2 and does 3, 4, 5.
+    again = tiny_config(data, folder, resume=True, **settings)
+    killed(again, tmp_path / "log-2", Kill(epoch=1, step=5))
+    assert "Resuming after 1 epochs and 2 steps." in (tmp_path / "log-2").read_text()
+    assert position(run) == (1, 4)
+    assert iterations(run) == STEPS_PER_EPOCH + 4
+
+    steps = []
+    on_train_batch_end = EpochEnd.on_train_batch_end
+
+    def count(self, batch, logs=None):
+        on_train_batch_end(self, batch, logs)
+        steps.append((self.epoch, self.first_step + batch + 1))
+
+    monkeypatch.setattr(EpochEnd, "on_train_batch_end", count)
+    result = train(again)
+    assert "Resuming after 1 epochs and 4 steps." in capsys.readouterr().out
+    # One step is done again, the fifth: the last state was saved after the fourth.
+    assert steps == [(1, step) for step in (5, 6, 7)] + [(2, step) for step in range(1, 8)]
+    # Nothing is random here, so that the weights are those of the run that never stopped. Only
+    # the training loss of the epoch in parts is another: that of its last part.
+    found, wanted = table(result.history, VALIDATED), table(expected.history, VALIDATED)
+    np.testing.assert_allclose(found, wanted, **TOLERANCE)
+    others = [0, 2]
+    np.testing.assert_allclose(
+        table(result.history)[others], table(expected.history)[others], **TOLERANCE
+    )
+    check_same_end(result, expected)
+
+
+def test_killed_after_the_last_step_of_an_epoch(data, step_by_step, tmp_path):
+    """The state of that step is saved, the epoch has not ended: no step is left to do in it."""
+    settings, expected = step_by_step
+    settings = {**settings, "save_every_steps": STEPS_PER_EPOCH}
+    folder = tmp_path / "run"
+    killed(
+        tiny_config(data, folder, **settings),
+        tmp_path / "log",
+        Kill(epoch=1, step=STEPS_PER_EPOCH),
+    )
+    result = train(tiny_config(data, folder, resume=True, **settings))
+    np.testing.assert_allclose(
+        table(result.history, VALIDATED), table(expected.history, VALIDATED), **TOLERANCE
+    )
+    check_same_end(result, expected)
+
+
+def test_state_of_a_dead_process_is_the_last_one_it_reported(data, uninterrupted, tmp_path):
+    """Killed in the third epoch: the state is, weight by weight, that of two epochs."""
+    run = killed(tiny_config(data, tmp_path / "run"), tmp_path / "log", Kill(epoch=2, step=4))
+    assert position(run) == (2, 0)
+    assert epochs_in_history(run) == [1, 2]
+    assert iterations(run) == 2 * STEPS_PER_EPOCH
+    model = build_classifier("tiny", NUM_CLASSES, (8, 8, 3), seed=1)
+    model.load_weights(run.state_path)
+    arrays = np.load(data)
+    logits = keras.ops.convert_to_tensor(model.predict(arrays["x_val"], verbose=0))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(arrays["y_val"], logits)
+    assert float(loss) == pytest.approx(uninterrupted.history[1]["val_loss"], abs=1e-4)
+    check_same_run(train(tiny_config(data, run.path, resume=True)), uninterrupted)

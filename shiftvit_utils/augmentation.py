@@ -36,12 +36,17 @@ class RandomCropPerImage(keras.layers.Layer):
 
     def __init__(self, height, width, seed=None, **kwargs):
         super().__init__(**kwargs)
+        for axis, size in (("height", height), ("width", width)):
+            if type(size) is not int or size < 1:
+                raise ValueError(f"{axis} must be an int >= 1 (pixels), got {size!r}.")
         self.height = height
         self.width = width
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape):
+        if None in input_shape[1:3]:
+            raise ValueError("RandomCropPerImage needs the height and width of its images.")
         if input_shape[1] < self.height or input_shape[2] < self.width:
             raise ValueError(
                 f"A crop of {self.height}x{self.width} pixels does not fit into images of "
@@ -51,6 +56,7 @@ class RandomCropPerImage(keras.layers.Layer):
         self.built = True
 
     def call(self, images, training=False):
+        images = ops.cast(images, self.compute_dtype)  # Keras casts floats, but not uint8
         spare_rows, spare_columns = images.shape[1] - self.height, images.shape[2] - self.width
         if not training:
             top, left = spare_rows // 2, spare_columns // 2
@@ -154,6 +160,7 @@ class Augmentation(keras.layers.Layer):
         self.built = True
 
     def call(self, images, training=False):
+        images = ops.cast(images, self.compute_dtype)  # Keras casts floats, but not uint8
         x = self.resize(images) if self.needs_resize else images
         if self.augmentation == "none":
             return x

@@ -5,6 +5,8 @@ attention and its MLP do in a vision transformer. This module holds the parts of
 `stage.py` stacks them.
 """
 
+import math
+
 import keras
 from keras import ops
 
@@ -29,6 +31,8 @@ def make_normalization(normalization, epsilon, dtype, name=None):
     Raises:
         ValueError: if `normalization` is none of the three.
     """
+    if not (math.isfinite(epsilon) and epsilon >= 0):
+        raise ValueError(f"epsilon must be a finite number >= 0, got {epsilon!r}.")
     if normalization == "layer":
         return keras.layers.LayerNormalization(epsilon=epsilon, dtype=dtype, name=name)
     if normalization == "group":
@@ -101,6 +105,11 @@ class MLP(keras.layers.Layer):
     def build(self, input_shape):
         channels = input_shape[-1]
         hidden_channels = int(channels * self.mlp_expand_ratio)
+        if hidden_channels == 0:
+            raise ValueError(
+                f"mlp_expand_ratio={self.mlp_expand_ratio} leaves no hidden unit for {channels} "
+                f"channels. Use mlp_expand_ratio >= {1 / channels:.3g}."
+            )
         self.expand = make_dense(
             hidden_channels, self.kernel_initializer, self.dtype_policy, name="expand"
         )

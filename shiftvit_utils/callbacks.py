@@ -118,7 +118,9 @@ class EpochEnd(keras.callbacks.Callback):
             print(LOG_HEADER, flush=True)
             self.waits_for_first_step = False
         step = self.first_step + batch + 1
-        if self.save_every_steps and step - self.last_saved_step >= self.save_every_steps:
+        is_due = self.save_every_steps and step - self.last_saved_step >= self.save_every_steps
+        # The last step's state is saved at the end of the epoch, together with its results.
+        if is_due and step < self.batches.steps_per_epoch:
             self._save_state(self.epoch, step)
             self.last_saved_step = step
 

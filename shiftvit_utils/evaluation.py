@@ -19,6 +19,10 @@ def predict_logits(model, images, batch_size=256):
     Returns:
         float32 NumPy array `(N, num_classes)`.
     """
+    if len(images) == 0:
+        raise ValueError("images must hold at least one image, got none.")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be an int >= 1, got {batch_size!r}.")
     missing = -len(images) % batch_size
     filled = np.concatenate([images, np.repeat(images[:1], missing, axis=0)])
     return model.predict(filled, batch_size=batch_size, verbose=0)[: len(images)]

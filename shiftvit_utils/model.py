@@ -50,7 +50,9 @@ class ShiftViT(keras.Model):
             The ImageNet presets start as the authors' code does.
         patch_norm: bool, normalise after the patch embedding.
         final_norm: bool, normalise before the average pooling.
-        **kwargs: `name`, and `dtype` for a dtype policy such as "mixed_bfloat16".
+        dtype: dtype policy such as "mixed_bfloat16"; None is Keras's global one.
+        name: str, name of the model.
+        trainable: bool.
 
     Call arguments:
         inputs: float tensor `(N, H, W, C)`, already normalised (`build_classifier` takes raw
@@ -90,9 +92,15 @@ class ShiftViT(keras.Model):
         final_norm=True,
         kernel_initializer="glorot_uniform",
         dtype=None,
-        **kwargs,
+        name=None,
+        trainable=True,
     ):
         image_shape = tuple(image_shape)
+        if isinstance(num_shift_blocks_per_stages, int):
+            raise ValueError(
+                "num_shift_blocks_per_stages must hold one number for each stage, as in "
+                f"(2, 4, 8, 2), got {num_shift_blocks_per_stages}."
+            )
         blocks_per_stage = tuple(num_shift_blocks_per_stages)
         _check_sizes(image_shape, num_classes, patch_size, projected_dim, blocks_per_stage)
         check_rate("stochastic_depth_rate", stochastic_depth_rate)
@@ -146,7 +154,7 @@ class ShiftViT(keras.Model):
         x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="average_pooling")(
             x
         )  # (N, channels)
-        super().__init__(inputs=inputs, outputs=head(x), **kwargs)
+        super().__init__(inputs=inputs, outputs=head(x), name=name, trainable=trainable)
 
         # --- Config ---
         self.dtype_policy = policy
@@ -197,13 +205,18 @@ class ShiftViT(keras.Model):
 
 
 def _check_sizes(image_shape, num_classes, patch_size, projected_dim, blocks_per_stage):
-    if len(image_shape) != 3 or image_shape[-1] is None:
+    if (
+        len(image_shape) != 3
+        or image_shape[-1] is None
+        or any(size is not None and size < 1 for size in image_shape)
+    ):
         raise ValueError(
-            f"image_shape must be (height, width, channels) with known channels, got {image_shape}."
+            "image_shape must be (height, width, channels), positive, with known channels, "
+            f"got {image_shape}."
         )
     sizes = {"num_classes": num_classes, "patch_size": patch_size, "projected_dim": projected_dim}
     for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
+        if type(size) is not int or size < 1:
             raise ValueError(f"{name} must be a positive int, got {size!r}.")
     if not blocks_per_stage or any(not isinstance(n, int) or n < 0 for n in blocks_per_stage):
         raise ValueError(

@@ -96,6 +96,7 @@ class AdamConstantDecay(keras.optimizers.Adam):
         **kwargs,
     ):
         super().__init__(learning_rate, name=name, **kwargs)
+        check_not_negative("constant_decay", constant_decay)
         self.constant_decay = constant_decay
         self.decay_all = decay_all
 
@@ -135,7 +136,8 @@ def build_optimizer(
             norm.
 
     Returns:
-        A Keras optimizer.
+        A Keras optimizer. Keras's AdamW forgets which variables it leaves undecayed when it is
+        rebuilt from its configuration: build a new one with this function instead.
 
     Raises:
         ValueError: for an unknown mode, and for numbers out of range.
@@ -163,7 +165,6 @@ def build_optimizer(
         )
     optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay, **options)
     if not decay_all:
-        # Leaf names: TensorFlow matches them against the whole path, JAX and PyTorch against the
-        # leaf alone.
-        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+        # TensorFlow searches the whole path of a variable, JAX and PyTorch the last part alone.
+        optimizer.exclude_from_weight_decay(var_names=[r"(^|/)(gamma|beta|bias)(:\d+)?$"])
     return optimizer

@@ -43,6 +43,9 @@ class RunFolder:
 
     Args:
         path: str or Path of the folder; it need not exist.
+
+    >>> RunFolder("runs/not-there-yet").is_complete
+    False
     """
 
     def __init__(self, path):

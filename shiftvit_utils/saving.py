@@ -62,6 +62,14 @@ def save_model(model, path, class_names):
         ValueError: if the path has another ending, or the names are not as many as the logits.
         OSError: if the disk is full or the folder cannot be written; an older file at `path` is
             untouched.
+
+    >>> import tempfile
+    >>> from shiftvit_utils import build_classifier
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_model(build_classifier("micro", 2), folder + "/a.keras", ["cat", "dog"])
+    ...     model, class_names = load_model(folder + "/a.keras")
+    >>> class_names
+    ('cat', 'dog')
     """
     if Path(path).suffix != ".keras":
         raise ValueError(f"A model is saved to a file that ends in .keras, got {str(path)!r}.")
@@ -73,7 +81,9 @@ def save_model(model, path, class_names):
         "keras": keras.__version__,
     }
     with written_beside(path) as partial:
-        model.save(partial)
+        # A new model of the same layers is not compiled: the file then holds no optimizer, whose
+        # state belongs to the run and is three times as large.
+        keras.Model(model.inputs, model.outputs, name=model.name).save(partial)
         with zipfile.ZipFile(partial, "a") as archive:
             archive.writestr(METADATA_MEMBER, json.dumps(metadata))
 
@@ -101,14 +111,7 @@ def load_model(path):
         raise ValueError(
             f"{path.name} is not a .keras file, or it is truncated: it is no readable zip archive."
         )
-    with zipfile.ZipFile(path) as archive:
-        if METADATA_MEMBER not in archive.namelist():
-            raise ValueError(
-                f"{path.name} was not saved by shiftvit_utils.save_model: it lacks "
-                f"{METADATA_MEMBER} with the class "
-                "names. Load it with keras.saving.load_model."
-            )
-        metadata = json.loads(archive.read(METADATA_MEMBER))
+    metadata = _read_metadata(path)
     if metadata["format_version"] > FORMAT_VERSION:
         raise ValueError(
             f"{path.name} has format version {metadata['format_version']}, this shiftvit_utils "
@@ -116,7 +119,7 @@ def load_model(path):
             f"{FORMAT_VERSION}. Update shiftvit_utils."
         )
     try:
-        model = keras.saving.load_model(path, safe_mode=True)
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (
         Exception
     ) as error:  # Keras raises many types here; all mean that the file does not fit this version
@@ -125,3 +128,28 @@ def load_model(path):
             f"{keras.__version__}: {error}"
         ) from error
     return model, tuple(metadata["class_names"])
+
+
+def _read_metadata(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            names = archive.namelist()
+            text = archive.read(METADATA_MEMBER) if METADATA_MEMBER in names else None
+    except (zipfile.BadZipFile, NotImplementedError, OSError, RuntimeError) as error:
+        raise ValueError(f"{path.name} is damaged: {error}") from error
+    if damaged:
+        raise ValueError(f"{path.name} is damaged: the checksum of {damaged} does not match.")
+    if text is None:
+        raise ValueError(
+            f"{path.name} was not saved by shiftvit_utils.save_model: it lacks {METADATA_MEMBER} "
+            "with the class names. Load it with keras.saving.load_model."
+        )
+    try:
+        metadata = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{METADATA_MEMBER} in {path.name} cannot be read: {error}") from error
+    needed = {"format_version", "class_names", "keras"}
+    if not isinstance(metadata, dict) or not needed <= set(metadata):
+        raise ValueError(f"{METADATA_MEMBER} in {path.name} must hold {sorted(needed)}.")
+    return metadata

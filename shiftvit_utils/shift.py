@@ -30,7 +30,7 @@ def channels_per_group(channels, num_div):
     >>> channels_per_group(96, 12)
     8
     """
-    if not isinstance(num_div, int) or num_div < 1:
+    if type(num_div) is not int or num_div < 1:
         raise ValueError(f"num_div must be a positive int, got {num_div!r}.")
     if channels is None:
         raise ValueError(
@@ -105,7 +105,7 @@ def shift(x, num_div=12, shift_pixel=1):
 
 def check_shift_pixel(shift_pixel):
     """Raises a ValueError unless `shift_pixel` is an int >= 0."""
-    if not isinstance(shift_pixel, int) or shift_pixel < 0:
+    if type(shift_pixel) is not int or shift_pixel < 0:
         raise ValueError(f"shift_pixel must be an int >= 0 (pixels), got {shift_pixel!r}.")
 
 
@@ -158,6 +158,9 @@ class Shift(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
+
+    def compute_output_spec(self, inputs):
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
 
     def get_config(self):
         return {**super().get_config(), "num_div": self.num_div, "shift_pixel": self.shift_pixel}

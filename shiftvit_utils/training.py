@@ -45,6 +45,8 @@ class TrainResult:
 def train(config):
     """Trains a classifier as `config` says, and evaluates it once on the test set.
 
+    For example, `train(TrainConfig(dataset="digits", epochs=20))`.
+
     Args:
         config: `TrainConfig`.
 
@@ -148,6 +150,9 @@ def resolve_jit(jit):
 
     Returns:
         bool.
+
+    >>> resolve_jit(False)
+    False
     """
     return keras.backend.backend() in ("tensorflow", "jax") if jit == "auto" else jit
 
@@ -223,7 +228,8 @@ def _fit(config, model, run, dataset, batches):
 def _evaluate(config, model, run, dataset):
     """The one look at the test set, with the weights that the validation set chose."""
     history = run.read_history()
-    model.load_weights(run.model_path)
+    best_model, _ = load_model(run.model_path)
+    model.set_weights(best_model.get_weights())  # `model` has its compiled function already
     start = time.perf_counter()
     scores: dict[str, float] = {}
     for split in ("test", "val"):

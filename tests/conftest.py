@@ -34,7 +34,8 @@ def keras_seed(request):
 
     keras.utils.set_random_seed(SEED)
     yield
-    keras.utils.clear_session()
+    # Collecting garbage after each of many small tests takes longer than the tests.
+    keras.utils.clear_session(free_memory=False)
 
 
 def fail_if_skipped(report):

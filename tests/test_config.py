@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shiftvit_utils.config import TrainConfig
@@ -141,17 +141,20 @@ GIVEN = {
 }
 
 
+@settings(deadline=None)
 @given(
-    settings=st.fixed_dictionaries({}, optional=GIVEN),
+    given_settings=st.fixed_dictionaries({}, optional=GIVEN),
     recipe=st.sampled_from(["light", "published"]),
     num_train=st.sampled_from([100, 50_000]),
 )
-def test_resolved_keeps_what_was_given_even_if_it_is_zero_or_false(settings, recipe, num_train):
-    given_config = TrainConfig(recipe=recipe, **settings)
+def test_resolved_keeps_what_was_given_even_if_it_is_zero_or_false(
+    given_settings, recipe, num_train
+):
+    given_config = TrainConfig(recipe=recipe, **given_settings)
     config = given_config.resolved(num_train)
     before = dataclasses.asdict(given_config)
     changed = {name for name, value in dataclasses.asdict(config).items() if value != before[name]}
-    assert not changed & set(settings)
+    assert not changed & set(given_settings)
     assert all(before[name] is None for name in changed)
 
 

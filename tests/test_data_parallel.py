@@ -30,8 +30,7 @@ def run_on_two(config, log):
     return process.exitcode, log.read_text()
 
 
-def settings(**more):
-    return {"epochs": 2, **NO_RANDOMNESS, **more}
+SETTINGS = {"epochs": 2, "ema_momentum": 0.75, **NO_RANDOMNESS}
 
 
 if BACKEND == "torch":
@@ -44,39 +43,32 @@ if BACKEND == "torch":
 
 else:
 
-    @pytest.fixture(scope="module")
-    def one_device(data, tmp_path_factory):
-        return train(tiny_config(data, tmp_path_factory.mktemp("one") / "run", **settings()))
-
     @pytest.mark.training
-    @pytest.mark.parametrize(
-        "more",
-        [{}, {"jit": "auto", "ema_momentum": 0.75}],
-        ids=["plain", "compiled-and-averaged"],
-    )
-    def test_two_devices_train_the_same_network(data, one_device, tmp_path, more):
-        config = tiny_config(data, tmp_path / "run", data_parallel=True, **settings(**more))
+    def test_two_devices_train_the_same_network(data, tmp_path):
+        """With what makes them compile by default, and averaged weights."""
+        one = train(tiny_config(data, tmp_path / "one", **SETTINGS))
+        config = tiny_config(data, tmp_path / "two", data_parallel=True, jit="auto", **SETTINGS)
         code, output = run_on_two(config, tmp_path / "log")
         assert code == 0, output[-3000:]
         assert ", 2 device(s), " in output
         run = RunFolder(config.run_dir)
-        names = [name for name in MEASURED if "val" not in name or "ema_momentum" not in more]
         np.testing.assert_allclose(
-            [[row[name] for name in names] for row in run.read_history()],
-            [[row[name] for name in names] for row in one_device.history],
+            [[row[name] for name in MEASURED] for row in run.read_history()],
+            [[row[name] for name in MEASURED] for row in one.history],
             rtol=1e-4,
             atol=1e-5,
         )
+        metrics = run.read_metrics()
+        for name in ("test_loss", "test_top1", "test_top5", "val_loss", "val_top1", "val_top5"):
+            assert metrics[name] == pytest.approx(one.metrics[name], abs=1e-4)
         # The model can be used where there is one device.
         model, _ = load_model(run.model_path)
-        dataset = one_device.dataset
-        ranks = np.argsort(-model.predict(dataset.x_test, verbose=0), axis=1)
-        found = (ranks[:, 0] == dataset.y_test).mean()
-        assert run.read_metrics()["test_top1"] == pytest.approx(found, abs=1e-6)
+        for found, expected in zip(model.get_weights(), one.model.get_weights(), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
     @pytest.mark.training
     def test_batch_that_cannot_be_shared_out_is_named(data, tmp_path):
-        config = tiny_config(data, tmp_path / "run", data_parallel=True, **settings(batch_size=7))
+        config = tiny_config(data, tmp_path / "run", data_parallel=True, **SETTINGS, batch_size=7)
         code, output = run_on_two(config, tmp_path / "log")
         assert code == 1
         assert "ValueError: batch_size=7 is not divisible by the 2 devices" in output

@@ -223,9 +223,12 @@ KERNELS = {
 }
 
 
-@pytest.mark.parametrize("rebuilt", [False, True], ids=["", "from its config"])
+# Keras's AdamW, so "times_lr", does not keep what it leaves undecayed in its configuration.
+@pytest.mark.parametrize(
+    ("mode", "rebuilt"),
+    [("times_lr", False), ("constant", False), ("constant", True)],
+)
 @pytest.mark.parametrize("decay_all", [False, True])
-@pytest.mark.parametrize("mode", MODES)
 def test_with_zero_gradients_exactly_the_kernels_shrink(mode, decay_all, rebuilt):
     model = micro()
     optimizer = build_optimizer(0.5, 0.1, mode, decay_all=decay_all)

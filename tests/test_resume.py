@@ -10,7 +10,6 @@ import signal
 import time
 
 import h5py
-import keras
 import numpy as np
 import pytest
 from tiny_run import (
@@ -24,7 +23,6 @@ from tiny_run import (
 )
 
 from shiftvit_utils.callbacks import EpochEnd
-from shiftvit_utils.classifier import build_classifier
 from shiftvit_utils.run_folder import RunFolder
 from shiftvit_utils.saving import load_model
 from shiftvit_utils.training import train
@@ -70,6 +68,8 @@ def position(run):
 
 
 def epochs_in_history(run):
+    if not run.history_path.exists():
+        return []
     with open(run.history_path, newline="") as file:
         return [int(row["epoch"]) for row in csv.DictReader(file)]
 
@@ -103,54 +103,54 @@ def check_same_end(result, expected):
 
 
 def test_killed_at_random_moments(data, uninterrupted, tmp_path):
-    """Three times, each time a little after the run has got an epoch further."""
+    """Twice, each time somewhere in the epoch after one that has ended."""
     moments = random.Random(0)
     run = RunFolder(tmp_path / "run")
-    for attempt in range(3):
+    for attempt in range(2):
         config = tiny_config(data, run.path, resume=attempt > 0)
         log = tmp_path / f"log-{attempt}"
-        process = start(config, log, seconds_per_batch=0.05)
+        process = start(config, log, seconds_per_batch=0.2)  # so an epoch takes 1.4 s
         deadline = time.monotonic() + 200
-        while "train:  loss" not in log.read_text() if log.exists() else True:
-            assert time.monotonic() < deadline, log.read_text()[-3000:]
+        while len(epochs_in_history(run)) <= attempt:
             assert process.is_alive(), log.read_text()[-3000:]
+            assert time.monotonic() < deadline, log.read_text()[-3000:]
             time.sleep(0.02)
         time.sleep(moments.uniform(0.0, 1.0))
         os.kill(process.pid, signal.SIGKILL)
         process.join()
-        assert not run.is_complete, "the run was over before it was killed"
-        rows = epochs_in_history(run) if run.history_path.exists() else []
+        rows = len(epochs_in_history(run))
+        assert attempt < rows < EPOCHS, "not killed in time"
         saved = position(run)[0] if run.state_path.exists() else 0
-        assert len(rows) - 1 <= saved <= len(rows)  # one epoch is lost at most
+        assert rows - 1 <= saved <= rows  # one epoch is lost at most
     check_same_run(train(tiny_config(data, run.path, resume=True)), uninterrupted)
 
 
-@pytest.mark.parametrize(
-    ("kill", "saved", "rows"),
-    [
-        # In the middle of the first state: there is nothing to go on from.
-        (Kill(file="last.weights.h5", count=1, half=True), None, [1]),
-        # Between history and state: the row is there, the state is that of the epoch before.
-        (Kill(file="last.weights.h5", count=2, half=True), (1, 0), [1, 2]),
-        (Kill(file="history.csv", count=2, half=True), (1, 0), [1]),
-        (Kill(file="model.keras", count=1, half=True), None, None),
-        # After all the training, before the last file.
-        (Kill(file="metrics.json"), (3, 0), [1, 2, 3]),
-    ],
-    ids=["first-state", "state", "history", "model", "metrics"],
-)
-def test_killed_while_a_file_is_written(data, uninterrupted, tmp_path, kill, saved, rows):
-    run = killed(tiny_config(data, tmp_path / "run"), tmp_path / "log", kill)
-    assert not run.is_complete
-    assert (position(run) if run.state_path.exists() else None) == saved
-    assert (epochs_in_history(run) if run.history_path.exists() else None) == rows
-    assert run.model_path.exists() == (kill.file != "model.keras")
-    left = [path.name for path in run.path.iterdir() if path.name.startswith(".partial")]
-    assert len(left) == 1  # the kill came where it should
-    assert left[0].endswith(kill.file)
-    result = train(tiny_config(data, run.path, resume=True))
-    check_same_run(result, uninterrupted)
-    # What the dead process left is of no use to anyone, and as large as a model.
+def test_killed_while_each_of_its_files_is_written(data, uninterrupted, tmp_path):
+    """One run that dies five times; every file it writes is once left half-written."""
+    run = RunFolder(tmp_path / "run")
+    for number, (kill, saved, rows) in enumerate(
+        [
+            # Before the first state there is nothing to go on from.
+            (Kill(file="model.keras", half=True), None, []),
+            # Between history and state: the row is there, the state is that of the epoch before.
+            (Kill(file="last.weights.h5", half=True), None, [1]),
+            (Kill(file="history.csv", count=2, half=True), (1, 0), [1]),
+            (Kill(file="last.weights.h5"), (1, 0), [1, 2]),  # whole, but not in its place yet
+            # After all the training, before the last file.
+            (Kill(file="metrics.json", half=True), (3, 0), [1, 2, 3]),
+        ]
+    ):
+        config = tiny_config(data, run.path, resume=number > 0)
+        killed(config, tmp_path / f"log-{number}", kill)
+        assert not run.is_complete
+        assert (position(run) if run.state_path.exists() else None) == saved
+        assert epochs_in_history(run) == rows
+        assert run.model_path.exists() == (number > 0)
+        # The kill came where it should. What the processes before had left is gone: it is of no
+        # use to anyone, and as large as a model.
+        (left,) = [path.name for path in run.path.iterdir() if path.name.startswith(".partial")]
+        assert left.endswith(kill.file)
+    check_same_run(train(tiny_config(data, run.path, resume=True)), uninterrupted)
     assert not [path.name for path in run.path.iterdir() if path.name.startswith(".partial")]
 
 
@@ -197,33 +197,14 @@ def test_killed_twice_within_an_epoch(data, step_by_step, tmp_path, monkeypatch,
     check_same_end(result, expected)
 
 
-def test_killed_after_the_last_step_of_an_epoch(data, step_by_step, tmp_path):
-    """The state of that step is saved, the epoch has not ended: no step is left to do in it."""
-    settings, expected = step_by_step
-    settings = {**settings, "save_every_steps": STEPS_PER_EPOCH}
+def test_killed_after_the_last_step_of_an_epoch(data, tmp_path):
+    """All steps are done, the epoch has not ended: whatever is saved there can be gone on from."""
+    settings = {"save_every_steps": STEPS_PER_EPOCH, **NO_RANDOMNESS}
     folder = tmp_path / "run"
-    killed(
-        tiny_config(data, folder, **settings),
-        tmp_path / "log",
-        Kill(epoch=1, step=STEPS_PER_EPOCH),
-    )
+    kill = Kill(epoch=1, step=STEPS_PER_EPOCH)
+    killed(tiny_config(data, folder, **settings), tmp_path / "log", kill)
     result = train(tiny_config(data, folder, resume=True, **settings))
-    np.testing.assert_allclose(
-        table(result.history, VALIDATED), table(expected.history, VALIDATED), **TOLERANCE
-    )
-    check_same_end(result, expected)
-
-
-def test_state_of_a_dead_process_is_the_last_one_it_reported(data, uninterrupted, tmp_path):
-    """Killed in the third epoch: the state is, weight by weight, that of two epochs."""
-    run = killed(tiny_config(data, tmp_path / "run"), tmp_path / "log", Kill(epoch=2, step=4))
-    assert position(run) == (2, 0)
-    assert epochs_in_history(run) == [1, 2]
-    assert iterations(run) == 2 * STEPS_PER_EPOCH
-    model = build_classifier("tiny", NUM_CLASSES, (8, 8, 3), seed=1)
-    model.load_weights(run.state_path)
-    arrays = np.load(data)
-    logits = keras.ops.convert_to_tensor(model.predict(arrays["x_val"], verbose=0))
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(arrays["y_val"], logits)
-    assert float(loss) == pytest.approx(uninterrupted.history[1]["val_loss"], abs=1e-4)
-    check_same_run(train(tiny_config(data, run.path, resume=True)), uninterrupted)
+    assert [row["epoch"] for row in result.history] == [1, 2, 3]
+    assert np.isfinite(table(result.history)).all()
+    assert result.metrics["epochs"] == EPOCHS
+    assert iterations(result.run) == EPOCHS * STEPS_PER_EPOCH

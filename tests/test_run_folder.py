@@ -10,7 +10,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shiftvit_utils import run_folder, saving
@@ -225,6 +225,7 @@ ROWS = st.lists(
 
 
 @pytest.mark.backend_free
+@settings(deadline=None)
 @given(rows=ROWS)
 def test_history_is_read_as_it_was_written(tmp_path_factory, rows):
     run = RunFolder(tmp_path_factory.mktemp("history"))

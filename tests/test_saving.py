@@ -65,6 +65,15 @@ def test_file_is_a_keras_file_with_one_more_member(model, saved):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_file_holds_no_optimizer(model, tmp_path):
+    compiled = keras.Model(model.inputs, model.outputs)
+    compiled.compile("adamw", "categorical_crossentropy")
+    compiled.optimizer.build(compiled.trainable_variables)
+    save_model(compiled, tmp_path / "model.keras", NAMES)
+    assert keras.saving.load_model(tmp_path / "model.keras").optimizer is None
+    assert compiled.optimizer is not None
+
+
 def test_saving_replaces_an_older_file(model, saved):
     save_model(model, saved, ("a", "b", "c"))
     assert load_model(saved)[1] == ("a", "b", "c")
@@ -96,11 +105,11 @@ class TestCrash:
         assert [path.name for path in saved.parent.iterdir()] == ["model.keras"]
 
     def test_full_disk_while_writing(self, model, saved, monkeypatch):
-        def save(path):
+        def save(_, path):
             path.write_bytes(b"half of a mod")
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr(model, "save", save)
+        monkeypatch.setattr(keras.Model, "save", save)
         with pytest.raises(OSError, match=r"Could not write model\.keras .*untouched") as error:
             save_model(model, saved, NAMES)
         assert error.value.errno == errno.ENOSPC
@@ -111,13 +120,13 @@ class TestCrash:
         def writestr(*_):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        written = model.save
+        written = keras.Model.save
 
-        def save(path):
-            written(path)
+        def save(model, path):
+            written(model, path)
             monkeypatch.setattr(zipfile.ZipFile, "writestr", writestr)
 
-        monkeypatch.setattr(model, "save", save)
+        monkeypatch.setattr(keras.Model, "save", save)
         with pytest.raises(OSError, match=r"Could not write model\.keras .*No space left"):
             save_model(model, saved, NAMES)
 
@@ -131,11 +140,11 @@ class TestCrash:
 
     @pytest.mark.parametrize("failure", [RuntimeError("backend"), KeyboardInterrupt()])
     def test_any_other_failure_passes_through(self, model, saved, monkeypatch, failure):
-        def save(path):
+        def save(_, path):
             path.write_bytes(b"half of a mod")
             raise failure
 
-        monkeypatch.setattr(model, "save", save)
+        monkeypatch.setattr(keras.Model, "save", save)
         with pytest.raises(type(failure)):
             save_model(model, saved, NAMES)
 

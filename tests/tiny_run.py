@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -68,27 +69,27 @@ def tiny_config(data, run_dir, **settings):
 
 @contextlib.contextmanager
 def prepared(folder):
-    """Makes the data and the preset `tiny` for as long as it is open; yields the path of the data.
-
-    Args:
-        folder: Path, for the data, and for what JAX has compiled: most of these runs compile the
-            same programs, and some in other processes.
-    """
-    PRESETS["tiny"] = TINY_PRESET
-    if keras.backend.backend() == "jax":
-        keep_compiled(folder / "compiled")
-    yield write_data(folder / "tiny.npz")
+    """Writes the data and adds the preset `tiny`; yields the path of the data."""
+    data = write_data(folder / "tiny.npz")
+    settle(data)
+    yield data
     del PRESETS["tiny"]
 
 
-def keep_compiled(folder):
-    import jax
-    from jax.experimental.compilation_cache import compilation_cache
+def settle(data):
+    """Adds the preset `tiny` and lets JAX keep, beside the data, what it compiles.
 
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    compilation_cache.reset_cache()  # it looks at the settings only once
+    Most of these runs compile the same programs, and several in a process of their own.
+    """
+    PRESETS["tiny"] = TINY_PRESET
+    if keras.backend.backend() == "jax":
+        import jax
+        from jax.experimental.compilation_cache import compilation_cache
+
+        jax.config.update("jax_compilation_cache_dir", str(Path(data).parents[1] / "compiled"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        compilation_cache.reset_cache()  # it looks at the settings only once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,8 +159,8 @@ def train_in_child(config, log, kill, seconds_per_batch, devices):
         arm(kill)
     if seconds_per_batch:
         slow_down(seconds_per_batch)
-    with prepared(log.parent):
-        train(config)
+    settle(config.dataset)
+    train(config)
 
 
 def make_devices(count):

@@ -1,0 +1,38 @@
+"""The figures hold the numbers that they were given."""
+
+import numpy as np
+import pytest
+
+from shiftvit_utils import figures, warmup_cosine
+
+HISTORY = [
+    {"epoch": 1, "loss": 2.0, "val_loss": 1.5, "top1": 0.25, "val_top1": 0.5},
+    {"epoch": 2, "loss": 1.0, "val_loss": 1.0, "top1": 0.75, "val_top1": 0.625},
+]
+
+
+def test_schedule_is_drawn_at_every_step():
+    figure = figures.schedule_figure(warmup_cosine(0.0, 1.0, 10, 110), 110, 10)
+    steps, rates = figure.axes[0].lines[0].get_data()
+    assert steps[0] == 0
+    assert steps[-1] == 110
+    assert rates[list(steps).index(60)] == pytest.approx(0.5, abs=1e-6)
+    assert list(figure.axes[0].lines[1].get_xdata()) == [10, 10]
+
+
+@pytest.mark.backend_free
+def test_history_shows_both_splits_and_not_by_colour_alone():
+    loss_axes, accuracy_axes = figures.history_figure(HISTORY).axes
+    assert [list(line.get_ydata()) for line in loss_axes.lines] == [[2.0, 1.0], [1.5, 1.0]]
+    assert [list(line.get_ydata()) for line in accuracy_axes.lines] == [[25, 75], [50, 62.5]]
+    for axes in (loss_axes, accuracy_axes):
+        assert len({line.get_linestyle() for line in axes.lines}) == 2
+        assert [text.get_text() for text in axes.get_legend().texts] == ["training", "validation"]
+
+
+@pytest.mark.backend_free
+def test_confusion_counts_in_percent_of_each_true_class():
+    labels, predictions = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 0, 1, 0, 0])
+    axes = figures.confusion_figure(labels, predictions, ("cat", "dog")).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["75", "25", "100", "0"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog"]

@@ -1,0 +1,35 @@
+"""What the start of a backend writes: information goes, everything else stays."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from shiftvit_utils.quiet_start import without_information_lines
+
+pytestmark = pytest.mark.backend_free
+
+
+def test_only_information_is_dropped(capfd):
+    with without_information_lines():
+        os.write(2, b"I0000 00:00:1 port.cc:153] oneDNN is on.\nE0000 real error\nplain line\n")
+    assert capfd.readouterr().err == "E0000 real error\nplain line\n"
+
+
+def test_nothing_is_lost_when_the_import_fails(capfd):
+    with pytest.raises(ImportError), without_information_lines():  # noqa: PT012
+        os.write(2, b"why it failed\n")
+        raise ImportError
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "why it failed\nafter\n"
+
+
+def test_importing_the_library_writes_nothing():
+    run = subprocess.run(
+        [sys.executable, "-c", "import shiftvit_utils"],
+        env={**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")

@@ -1,0 +1,49 @@
+"""The summary that `make train` ends with, and what it says without a run."""
+
+import json
+import os
+
+import pytest
+
+from shiftvit_utils.run_folder import RunFolder
+from shiftvit_utils.show_run import newest_run, summary
+
+pytestmark = pytest.mark.backend_free
+METRICS = {
+    "test_top1": 0.9833,
+    "test_top5": 1.0,
+    "data_source": "digits",
+    "parameters": 124018,
+    "epochs": 80,
+    "train_seconds": 125.4,
+    "device": "CPU",
+    "backend": "jax",
+}
+
+
+def finished(folder, age):
+    folder.mkdir(parents=True)
+    path = folder / "metrics.json"
+    path.write_text(json.dumps(METRICS))
+    os.utime(path, (1e9 - age, 1e9 - age))
+
+
+def test_newest_finished_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHIFTVIT_RUNS", str(tmp_path))
+    finished(tmp_path / "a", age=10)
+    finished(tmp_path / "b", age=5)
+    (tmp_path / "c").mkdir()
+    assert newest_run().path == tmp_path / "b"
+
+
+def test_no_run_yet(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHIFTVIT_RUNS", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="make train"):
+        newest_run()
+
+
+def test_summary(tmp_path):
+    finished(tmp_path / "run", age=0)
+    text = summary(RunFolder(tmp_path / "run"))
+    for part in ("98.33% top-1", "100.00% top-5", "124,018", "80 epochs", "2:05 min", "jax"):
+        assert part in text

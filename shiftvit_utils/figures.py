@@ -35,7 +35,7 @@ def schedule_figure(schedule, total_steps, warmup_steps=None):
     >>> len(schedule_figure(warmup_cosine(0.0, 1.0, 10, 100), 100, 10).axes)
     1
     """
-    steps = np.unique(np.linspace(0, total_steps, 400).astype(int))
+    steps = np.unique(np.linspace(0, total_steps, 111).astype(int))
     figure = Figure(figsize=(6.4, 3.2), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(steps, [float(schedule(int(step))) for step in steps], color=PALETTE["blue"])

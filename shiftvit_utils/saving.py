@@ -83,7 +83,7 @@ def save_model(model, path, class_names):
     with written_beside(path) as partial:
         # A new model of the same layers is not compiled: the file then holds no optimizer, whose
         # state belongs to the run and is three times as large.
-        keras.Model(model.inputs, model.outputs, name=model.name).save(partial)
+        keras.Model(model.input, model.output, name=model.name).save(partial)
         with zipfile.ZipFile(partial, "a") as archive:
             archive.writestr(METADATA_MEMBER, json.dumps(metadata))
 

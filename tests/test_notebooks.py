@@ -33,12 +33,12 @@ def streams(notebook, name="stdout"):
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("where", ["notebooks", "."])
+@pytest.mark.parametrize("where", ["notebooks", pytest.param(".", marks=pytest.mark.backend_free)])
 def test_papermill_trains_with_parameters(tmp_path, where):
     """The command of the README, from `notebooks/` and from the root."""
     name = "05_train.ipynb" if where == "notebooks" else "notebooks/05_train.ipynb"
     run_dir = tmp_path / "run"
-    settings = {"dataset": "digits", "epochs": 2, "limit_train": 128, "jit": False, "seed": 3}
+    settings = {"dataset": "digits", "epochs": 2, "limit_train": 128, "seed": 3}
     executed = papermill(name, tmp_path / "out.ipynb", ROOT / where, run_dir=run_dir, **settings)
     metrics = json.loads((run_dir / "metrics.json").read_text())
     assert metrics["epochs"] == 2

@@ -121,19 +121,14 @@ class EpochEnd(keras.callbacks.Callback):
         is_due = self.save_every_steps and step - self.last_saved_step >= self.save_every_steps
         # The last step's state is saved at the end of the epoch, together with its results.
         if is_due and step < self.batches.steps_per_epoch:
+            self._check_finite(float(logs["loss"]))
             self._save_state(self.epoch, step)
             self.last_saved_step = step
 
     def on_epoch_end(self, epoch, logs=None):
         train_seconds = time.perf_counter() - self.start_time
         logs = {name: float(value) for name, value in (logs or {}).items()}
-        if not math.isfinite(logs["loss"]):
-            raise FloatingPointError(
-                f"The training loss became {logs['loss']} in epoch {epoch + 1}. Lower lr_max, "
-                "warm up for longer, or "
-                "set global_clipnorm; with mixed_float16, try mixed_bfloat16. The state of the "
-                "epoch before is kept."
-            )
+        self._check_finite(logs["loss"])
         images_seen = (self.batches.steps_per_epoch - self.first_step) * self.batches.batch_size
         validation = self._validate_and_keep_best()
         row = {
@@ -159,12 +154,24 @@ class EpochEnd(keras.callbacks.Callback):
             )
             self.model.stop_training = True
 
+    def _check_finite(self, loss):
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"The training loss became {loss} in epoch {self.epoch + 1}. Lower lr_max, "
+                "warm up for longer, or "
+                "set global_clipnorm; with mixed_float16, try mixed_bfloat16. The last state "
+                "before that is kept."
+            )
+
     def _validate_and_keep_best(self):
-        trained = self.model.get_weights() if self.model.optimizer.use_ema else None
+        optimizer = self.model.optimizer
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # inside the loss scaling
+        trained = self.model.get_weights() if optimizer.use_ema else None
         if trained is not None:
-            self.model.optimizer.finalize_variable_values(
-                self.model.trainable_variables
-            )  # the averages
+            # Puts the averages in place of the weights.
+            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+            # Copies of them: on JAX, predict() gives the arrays of the weights away.
+            self.model.set_weights(self.model.get_weights())
         logits = predict_logits(self.model, self.dataset.x_val, self.batches.batch_size)
         validation = classification_metrics(logits, self.dataset.y_val)
         if validation["top1"] > max((row["val_top1"] for row in self.history), default=-1.0):

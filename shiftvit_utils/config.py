@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 from shiftvit_utils.augmentation import AUGMENTATIONS
-from shiftvit_utils.optimization import WEIGHT_DECAY_MODES, check_not_negative
+from shiftvit_utils.optimization import WEIGHT_DECAY_MODES
 from shiftvit_utils.presets import preset_config
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -53,6 +53,31 @@ RECIPES: dict[str, dict[str, Any]] = {
 SMALL_DATASET = 10_000
 SMALL_BATCH_SIZE = 64
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+# What each number must be: the least value of an int, or a test and its description.
+_INTS = {
+    "epochs": 1,
+    "batch_size": 1,
+    "steps_per_execution": 1,
+    "early_stopping_patience": 1,
+    "limit_train": 1,
+    "seed": 0,
+    "save_every_steps": 0,
+}
+_MAY_BE_NONE = ("batch_size", "early_stopping_patience", "limit_train")
+_RATE = (lambda x: 0.0 <= x < 1.0, "a number in [0, 1)")
+_NOT_NEGATIVE = (lambda x: math.isfinite(x) and x >= 0, "a finite number >= 0")
+_NUMBERS = {
+    "lr_start": _NOT_NEGATIVE,
+    "lr_max": _NOT_NEGATIVE,
+    "weight_decay": _NOT_NEGATIVE,
+    "label_smoothing": _RATE,
+    "mlp_dropout_rate": _RATE,
+    "stochastic_depth_rate": _RATE,
+    "warmup_fraction": (lambda x: 0.0 <= x <= 1.0, "a number in [0, 1]"),
+    "ema_momentum": (lambda x: 0.0 < x < 1.0, "None or a number in (0, 1)"),
+    "global_clipnorm": (lambda x: math.isfinite(x) and x > 0, "None or a finite number > 0"),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -138,25 +163,16 @@ class TrainConfig:
         _check_choice("augmentation", self.augmentation, (None, *AUGMENTATIONS))
         _check_choice("weight_decay_mode", self.weight_decay_mode, (None, *WEIGHT_DECAY_MODES))
         _check_choice("jit", self.jit, ("auto", True, False))
-        for name in (
-            "epochs",
-            "batch_size",
-            "steps_per_execution",
-            "early_stopping_patience",
-            "limit_train",
-        ):
-            _check_int(name, getattr(self, name), minimum=1)
-        for name in ("seed", "save_every_steps"):
-            _check_int(name, getattr(self, name), minimum=0)
-        for name in ("lr_start", "lr_max", "weight_decay"):
-            if getattr(self, name) is not None:
-                check_not_negative(name, getattr(self, name))
-        for name in ("label_smoothing", "mlp_dropout_rate", "stochastic_depth_rate"):
+        for name, minimum in _INTS.items():
+            if name in _MAY_BE_NONE and getattr(self, name) is None:
+                continue
+            _check_int(name, getattr(self, name), minimum)
+        for name, (accepts, expected) in _NUMBERS.items():
             value = getattr(self, name)
-            if value is not None and not 0.0 <= value < 1.0:
-                raise ValueError(f"{name} must be in [0, 1), got {value!r}.")
-        if self.warmup_fraction is not None and not 0.0 <= self.warmup_fraction <= 1.0:
-            raise ValueError(f"warmup_fraction must be in [0, 1], got {self.warmup_fraction!r}.")
+            if value is None:
+                continue
+            if not isinstance(value, (int, float)) or isinstance(value, bool) or not accepts(value):
+                raise ValueError(f"{name} must be {expected}, got {value!r}.")
         recipe = RECIPES[self.recipe]
         lr_start = recipe["lr_start"] if self.lr_start is None else self.lr_start
         lr_max = recipe["lr_max"] if self.lr_max is None else self.lr_max
@@ -200,8 +216,5 @@ def _check_choice(name, value, choices):
 
 
 def _check_int(name, value, minimum):
-    if value is None:
-        return
-    is_int = isinstance(value, int) and not isinstance(value, bool)
-    if not is_int or not math.isfinite(value) or value < minimum:
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
         raise ValueError(f"{name} must be an int >= {minimum}, got {value!r}.")

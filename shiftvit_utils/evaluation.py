@@ -45,7 +45,12 @@ def classification_metrics(logits, labels):
     logits, labels = np.asarray(logits, "float32"), np.asarray(labels)
     k = min(5, logits.shape[-1])
     return {
-        "loss": float(keras.losses.SparseCategoricalCrossentropy(from_logits=True)(labels, logits)),
+        "loss": float(
+            # The function, not the class: that divides by the number of devices in a strategy.
+            keras.ops.mean(
+                keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+            )
+        ),
         "top1": float(keras.metrics.SparseCategoricalAccuracy()(labels, logits)),
         "top5": float(keras.metrics.SparseTopKCategoricalAccuracy(k=k)(labels, logits)),
     }

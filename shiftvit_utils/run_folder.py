@@ -12,6 +12,7 @@ import dataclasses
 import itertools
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -66,19 +67,14 @@ class RunFolder:
         if config.run_dir is not None:
             return cls(config.run_dir)
         stem = f"{Path(config.dataset).stem}-{config.preset}"
-        names = itertools.chain([stem], (f"{stem}-{k}" for k in itertools.count(2)))
-        folders = []
-        for name in names:
-            folder = cls(runs_root() / name)
-            if not folder.path.exists():
-                break
-            folders.append(folder)
-        incomplete = [folder for folder in folders if not folder.is_complete]
-        if config.resume and incomplete:
-            return incomplete[-1]
-        if config.resume and folders:
-            return folders[-1]
-        return folder
+        pattern = re.compile(rf"{re.escape(stem)}(?:-(\d+))?")
+        matches = [pattern.fullmatch(path.name) for path in runs_root().glob("*")]
+        taken = {int(match[1] or 1): cls(runs_root() / match[0]) for match in matches if match}
+        if config.resume and taken:
+            incomplete = [number for number in taken if not taken[number].is_complete]
+            return taken[max(incomplete or taken)]
+        free = next(number for number in itertools.count(1) if number not in taken)
+        return cls(runs_root() / (stem if free == 1 else f"{stem}-{free}"))
 
     def __str__(self):
         """The path from where you are; absolute if it is far off."""
@@ -124,14 +120,17 @@ class RunFolder:
                 )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self.write_json(self.config_path, settings)
+            for left_behind in self.path.glob(".partial-*"):  # by a process that was killed
+                left_behind.unlink()
+            free = shutil.disk_usage(self.path).free
+            if free >= bytes_needed:
+                self.write_json(self.config_path, settings)
         except OSError as error:
             raise OSError(
                 error.errno,
                 f"The run folder cannot be written ({error.strerror}); give another run_dir",
                 str(self.path),
             ) from error
-        free = shutil.disk_usage(self.path).free
         if free < bytes_needed:
             raise OSError(
                 f"{self.path}: the disk has {free / 2**20:.0f} MiB free, a run of this model "

@@ -122,6 +122,9 @@ def _compiled_classifier(config, dataset, steps_per_epoch):
         ema_momentum=config.ema_momentum,
         global_clipnorm=config.global_clipnorm,
     )
+    if config.precision == "mixed_float16":
+        # Keras does this by itself only if the outermost model has the policy.
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(
         optimizer,
         loss=keras.losses.CategoricalCrossentropy(
@@ -131,14 +134,14 @@ def _compiled_classifier(config, dataset, steps_per_epoch):
             keras.metrics.CategoricalAccuracy(name="top1"),
             keras.metrics.TopKCategoricalAccuracy(k=min(5, dataset.num_classes), name="top5"),
         ],
-        jit_compile=resolve_jit(config.jit),
+        jit_compile=resolve_jit(config.jit, config.data_parallel),
         steps_per_execution=config.steps_per_execution,
     )
     model.optimizer.build(model.trainable_variables)
     return model
 
 
-def resolve_jit(jit):
+def resolve_jit(jit, data_parallel=False):
     """Whether to compile with XLA: `jit` itself, or for "auto" what is faster on this backend.
 
     Keras's own "auto" leaves XLA off for TensorFlow on a CPU, which makes a step of `nano` 2 to 4
@@ -147,13 +150,22 @@ def resolve_jit(jit):
 
     Args:
         jit: "auto", True or False.
+        data_parallel: bool, train on several devices.
 
     Returns:
         bool.
 
+    Raises:
+        ValueError: for what does not go together on this backend.
+
     >>> resolve_jit(False)
     False
     """
+    if keras.backend.backend() == "tensorflow" and data_parallel:
+        # Keras compiles the step of all devices as one, in which XLA allows variables of one only.
+        if jit is True:
+            raise ValueError("jit=True does not work with data_parallel on TensorFlow: use 'auto'.")
+        return False
     return keras.backend.backend() in ("tensorflow", "jax") if jit == "auto" else jit
 
 
@@ -210,19 +222,19 @@ def _fit(config, model, run, dataset, batches):
     callbacks = [EpochStart(batches), epoch_end]
     if importlib.util.find_spec("tensorboard"):
         callbacks.append(TensorBoardScalars(run.path / "tensorboard", epoch_end))
+    # The batches come shuffled; Keras would shuffle their order once more, each time anew.
+    fit_options = {"callbacks": callbacks, "shuffle": False, "verbose": 0}
     if step:
         # The interrupted epoch has fewer steps than the others, and Keras fixes their number for
         # each fit().
         batches.start_epoch(epoch, step)
-        model.fit(batches, initial_epoch=epoch, epochs=epoch + 1, callbacks=callbacks, verbose=0)
+        model.fit(batches, initial_epoch=epoch, epochs=epoch + 1, **fit_options)
         batches.start_epoch(epoch + 1)
         # At its end fit() has put the averages in place of the weights, if there are any: take the
         # weights back.
         epoch, _ = run.load_state(model, batches.steps_per_epoch)
     if epoch < config.epochs and not epoch_end.should_stop:
-        model.fit(
-            batches, initial_epoch=epoch, epochs=config.epochs, callbacks=callbacks, verbose=0
-        )
+        model.fit(batches, initial_epoch=epoch, epochs=config.epochs, **fit_options)
 
 
 def _evaluate(config, model, run, dataset):

@@ -149,7 +149,7 @@ def check_top_k_accuracy(function):
 
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(size=(200, 10)), rng.integers(0, 10, 200)
-    for k in (1, 3, 10):
+    for k in (1, 3, 9):
         expected = top_k_accuracy_score(labels, logits, k=k, labels=range(10))
         got = _number(function(logits.copy(), labels.copy(), k), f"top_k_accuracy(..., k={k})")
         if np.isclose(got, expected):

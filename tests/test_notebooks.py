@@ -75,7 +75,7 @@ def test_solutions_pass_the_checkers(path, tmp_path):
 
 
 @pytest.mark.backend_free
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS + SOLUTIONS, ids=lambda path: path.parent.name)
 class TestContract:
     def test_opens_everywhere(self, path):
         notebook = nbformat.read(path, as_version=4)

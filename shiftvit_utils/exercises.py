@@ -44,6 +44,11 @@ def _number(value, what):
         ) from None
 
 
+def _require_function(answer):
+    if not callable(answer):
+        raise _WrongAnswerError(f"give the function itself, not a {type(answer).__name__}.")
+
+
 @_checker
 def check_steps_per_epoch(answer):
     """05.1: number of training steps in an epoch of 40,000 images with batches of 256.
@@ -77,8 +82,7 @@ def check_learning_rate(function):
     Returns:
         bool, after printing one line.
     """
-    if not callable(function):
-        raise _WrongAnswerError(f"give the function itself, not a {type(function).__name__}.")
+    _require_function(function)
     arguments = (1e-5, 1e-3, 10, 110)
 
     def at(step):
@@ -112,8 +116,7 @@ def check_decay_step(function):
     Returns:
         bool, after printing one line.
     """
-    if not callable(function):
-        raise _WrongAnswerError(f"give the function itself, not a {type(function).__name__}.")
+    _require_function(function)
     for weight in (2.0, -1.0):
         with_lr = _number(function(weight, 0.01, 0.5, True), "decay_step(..., times_lr=True)")
         without = _number(function(weight, 0.01, 0.5, False), "decay_step(..., times_lr=False)")
@@ -143,8 +146,7 @@ def check_top_k_accuracy(function):
     Returns:
         bool, after printing one line.
     """
-    if not callable(function):
-        raise _WrongAnswerError(f"give the function itself, not a {type(function).__name__}.")
+    _require_function(function)
     from sklearn.metrics import top_k_accuracy_score
 
     rng = np.random.default_rng(0)

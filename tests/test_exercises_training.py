@@ -1,9 +1,9 @@
-"""The checkers: right answers pass, wrong ones get the hint that helps."""
+"""The checkers of 05: right answers pass, wrong ones get the hint that helps."""
 
 import numpy as np
 import pytest
 
-from shiftvit_utils import exercises
+from shiftvit_utils.exercises import training as exercises
 
 pytestmark = pytest.mark.backend_free
 

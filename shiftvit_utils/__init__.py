@@ -16,7 +16,7 @@ from shiftvit_utils.evaluation import classification_metrics, predict_logits
 from shiftvit_utils.model import ShiftViT
 from shiftvit_utils.optimization import build_optimizer, warmup_cosine
 from shiftvit_utils.presets import PRESETS
-from shiftvit_utils.run_folder import RunFolder, runs_root
+from shiftvit_utils.run_folder import RunFolder, newest_run, runs_root
 from shiftvit_utils.saving import load_model, save_model
 from shiftvit_utils.shift import Shift, shift
 from shiftvit_utils.stage import PatchEmbedding, PatchMerging, StackedShiftBlocks
@@ -44,6 +44,7 @@ __all__ = [
     "classification_metrics",
     "load_dataset",
     "load_model",
+    "newest_run",
     "predict_logits",
     "runs_root",
     "save_model",

@@ -16,6 +16,15 @@ PALETTE = {
     "sky": "#56B4E9",
     "grey": "#5F5F5F",
 }
+# What a shift does to each group of channels, in the order of the channels. The arrow says the same
+# as the colour, for readers who see no difference between the colours.
+DIRECTION_STYLE = {
+    "left": {"color": PALETTE["blue"], "arrow": "←"},
+    "right": {"color": PALETTE["orange"], "arrow": "→"},
+    "up": {"color": PALETTE["green"], "arrow": "↑"},
+    "down": {"color": PALETTE["vermillion"], "arrow": "↓"},
+    "unmoved": {"color": PALETTE["grey"], "arrow": "·"},
+}
 TRAINING = {"color": PALETTE["blue"], "linestyle": "-", "marker": "o", "markersize": 3}
 VALIDATION = {"color": PALETTE["vermillion"], "linestyle": "--", "marker": "s", "markersize": 3}
 

@@ -39,6 +39,36 @@ def runs_root():
     return clone / "runs" if (clone / "pyproject.toml").is_file() else Path("runs")
 
 
+def newest_run(dataset=None):
+    """The run folder whose model was written last.
+
+    Args:
+        dataset: None, or only runs on this one, as `TrainConfig.dataset` names it.
+
+    Returns:
+        `RunFolder` with a `model.keras`.
+
+    Raises:
+        FileNotFoundError: there is none; says where it looked and how to train one.
+    """
+    runs = [RunFolder(path.parent) for path in runs_root().glob("*/model.keras")]
+    if dataset is not None:
+        runs = [
+            run
+            for run in runs
+            if run.config_path.is_file()
+            and json.loads(run.config_path.read_text())["dataset"] == str(dataset)
+        ]
+    if not runs:
+        wanted = f" on {dataset}" if dataset is not None else ""
+        raise FileNotFoundError(
+            f"No trained model{wanted} in {runs_root()}. Train one: `make train"
+            f"{'' if dataset in (None, 'digits') else f' DATASET={dataset} PRESET=nano'}`, or run "
+            "notebook 05_train. $SHIFTVIT_RUNS names another place for runs."
+        )
+    return max(runs, key=lambda run: run.model_path.stat().st_mtime)
+
+
 class RunFolder:
     """Reads and writes one run folder. Each file is written whole or not at all.
 

@@ -3,7 +3,9 @@
 import dataclasses
 import errno
 import json
+import os
 import shutil
+import time
 import types
 
 import h5py
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 
 from shiftvit_utils import run_folder, saving
 from shiftvit_utils.config import TrainConfig
-from shiftvit_utils.run_folder import RunFolder, runs_root
+from shiftvit_utils.run_folder import RunFolder, newest_run, runs_root
 
 MIB = 2**20
 # A resumed run may set these anew: they do not change what is computed.
@@ -415,3 +417,31 @@ def test_newer_state_replaces_the_older(saved):
     restored = network(1)
     assert run.load_state(restored, steps_per_epoch=9) == (2, 0)
     assert int(restored.optimizer.iterations) == 4
+
+
+def make_run(root, name, dataset, age):
+    """A folder that looks like a run whose model was written `age` seconds ago."""
+    run = RunFolder(root / name)
+    run.path.mkdir()
+    run.model_path.write_bytes(b"a model")
+    run.config_path.write_text(json.dumps({"dataset": dataset}))
+    written = time.time() - age
+    os.utime(run.model_path, (written, written))
+
+
+def test_newest_run_is_that_of_the_newest_model(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHIFTVIT_RUNS", str(tmp_path))
+    make_run(tmp_path, "digits-micro", "digits", age=30)
+    make_run(tmp_path, "cifar10-nano", "cifar10", age=20)
+    make_run(tmp_path, "digits-micro-2", "digits", age=10)
+    (tmp_path / "without-a-model").mkdir()
+    assert newest_run().path.name == "digits-micro-2"
+    assert newest_run("cifar10").path.name == "cifar10-nano"
+    with pytest.raises(FileNotFoundError, match=r"No trained model on mine\.npz in .*make train"):
+        newest_run("mine.npz")
+
+
+def test_no_run_says_how_to_make_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHIFTVIT_RUNS", str(tmp_path / "none-yet"))
+    with pytest.raises(FileNotFoundError, match="`make train`, or run notebook 05_train"):
+        newest_run()

@@ -11,7 +11,10 @@ DATASET     ?= digits
 PRESET      ?= micro
 ARGS        ?=
 
-# make test: which lanes (lint tensorflow jax torch; none means all), and what pytest gets.
+# make outputs: which notebook, without folder and ending.
+NOTEBOOK    ?=
+
+# make test: which lanes (lint tensorflow jax torch notebooks; none means all), what pytest gets.
 LANES       ?=
 PYTEST_ARGS ?= -n 2 --dist worksteal
 
@@ -31,7 +34,7 @@ TEST_STAMP := $(VENV)/.has-tensorflow,jax,notebooks,test$(MORE)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv train notebooks test lint format clean
+.PHONY: help venv train notebooks outputs test lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -51,10 +54,16 @@ train: $(USE_STAMP) ## Train on the bundled digits (DATASET=cifar10 PRESET=nano 
 notebooks: $(USE_STAMP) ## Open the notebooks in JupyterLab
 	@$(PY) -m jupyterlab notebooks
 
-test: $(TEST_STAMP) ## Lint, then every test on each installed backend (EXTRAS=torch adds PyTorch)
+outputs: $(USE_STAMP) ## Run a notebook and its solutions and store their outputs (NOTEBOOK=03_shift)
+	@test -f "notebooks/$(NOTEBOOK).ipynb" || { \
+		echo "Name a notebook, as in: make outputs NOTEBOOK=03_shift" >&2; exit 2; }
+	@$(PY) tests/refresh_notebook.py \
+		$(wildcard notebooks/$(NOTEBOOK).ipynb notebooks/solutions/$(NOTEBOOK).ipynb)
+
+test: $(TEST_STAMP) ## Lint, every test on each backend (EXTRAS=torch adds PyTorch), every notebook
 	@$(PY) tests/run_lanes.py $(LANES)
 
-lint: $(TEST_STAMP) ## Only ruff and mypy
+lint: $(TEST_STAMP) ## Only ruff, mypy, and what the notebooks say and hold
 	@$(PY) tests/run_lanes.py lint
 
 format: $(TEST_STAMP) ## Let ruff format the code and mend what it can

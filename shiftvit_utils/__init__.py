@@ -13,6 +13,7 @@ from shiftvit_utils.classifier import build_classifier
 from shiftvit_utils.config import RECIPES, TrainConfig
 from shiftvit_utils.data import Dataset, load_dataset
 from shiftvit_utils.evaluation import classification_metrics, predict_logits
+from shiftvit_utils.inference import Classifier
 from shiftvit_utils.model import ShiftViT
 from shiftvit_utils.optimization import build_optimizer, warmup_cosine
 from shiftvit_utils.presets import PRESETS
@@ -27,6 +28,7 @@ __all__ = [
     "PRESETS",
     "RECIPES",
     "Augmentation",
+    "Classifier",
     "Dataset",
     "DropPath",
     "PatchEmbedding",

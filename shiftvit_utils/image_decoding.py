@@ -128,6 +128,28 @@ def decode_image(
     return pixels if image_size is None else fit_image(pixels, image_size)
 
 
+def pillow_pixels(image: Image.Image) -> np.ndarray:
+    """The pixels of an image that Pillow has opened or made, as a viewer would show them.
+
+    Args:
+        image: of any mode; it is not changed.
+
+    Returns:
+        uint8 `(H, W, 3)`, rotated as its EXIF tag says, transparency laid on white.
+
+    Raises:
+        UnreadableImageError: with the reason; Pillow reads a file's pixels only now.
+
+    Example:
+    >>> pillow_pixels(Image.new("L", (5, 4), 128)).shape
+    (4, 5, 3)
+    """
+    try:
+        return np.asarray(_as_rgb(ImageOps.exif_transpose(image)))
+    except _DAMAGE as error:
+        raise UnreadableImageError(_reason(error)) from error
+
+
 def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise ValueError("floating-point pixels have no known range; save it as 8 or 16 bit")

@@ -1,8 +1,9 @@
-"""Runs lint and then the tests once per Keras backend, each in its own process, and sums up.
+"""Runs lint, the tests once per Keras backend, and the notebooks, and sums up.
 
 `python tests/run_lanes.py` runs every lane, `python tests/run_lanes.py lint jax` only those.
-All lanes run even if one fails. `PYTEST_ARGS` holds further arguments for pytest. A backend that
-is not installed is reported as skipped, or as failed where `SHIFTVIT_NO_SKIPS` is 1.
+All lanes run even if one fails. `PYTEST_ARGS` holds further arguments for pytest in the lanes of
+the backends. A backend that is not installed is reported as skipped, or as failed where
+`SHIFTVIT_NO_SKIPS` is 1.
 """
 
 import argparse
@@ -11,8 +12,11 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+
+from notebook_lint import course_notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,6 +24,7 @@ LINT = (
     ("ruff", "check"),
     ("ruff", "format", "--check"),
     ("mypy",),
+    ("notebook_lint",),
 )
 
 # The first lane runs everything. What no backend can change is not run again, and PyTorch, which
@@ -31,11 +36,20 @@ MARKERS = {
 }
 
 
+# Every cell of every notebook, two notebooks at a time. A cell's limit is for a kernel that died.
+NBVAL = (
+    *("pytest", "-p", "nbval_plugin", "--nbval-lax", "--nbval-current-env"),
+    *("--nbval-cell-timeout", "300", "-n", "2", "-p", "no:cacheprovider"),
+)
+
+
 def run(command, **environment):
-    """Echoes and runs `python -m command`; returns its exit code."""
+    """Echoes and runs `python -m command`, with `tests/` to import from; returns its exit code."""
     print(f"$ {shlex.join(command)}", flush=True)
+    folders = filter(None, (str(ROOT / "tests"), os.environ.get("PYTHONPATH")))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), **environment}
     return subprocess.run(
-        [sys.executable, "-m", *command], cwd=ROOT, env={**os.environ, **environment}, check=False
+        [sys.executable, "-m", *command], cwd=ROOT, env=environment, check=False
     ).returncode
 
 
@@ -58,8 +72,25 @@ def run_backend(backend):
     return "failed" if code else "passed"
 
 
+def run_notebooks(notebooks=None):
+    """Runs notebooks with nbval, offline and with a folder for runs of their own."""
+    notebooks = course_notebooks() if notebooks is None else notebooks
+    with tempfile.TemporaryDirectory() as runs:
+        code = run(
+            [*NBVAL, *map(str, notebooks)],
+            KERAS_BACKEND="tensorflow",
+            SHIFTVIT_DATASET="digits",
+            SHIFTVIT_RUNS=runs,
+        )
+    return "failed" if code else "passed"
+
+
 def main():
-    lanes = {"lint": run_lint, **{name: lambda name=name: run_backend(name) for name in MARKERS}}
+    lanes = {
+        "lint": run_lint,
+        **{name: lambda name=name: run_backend(name) for name in MARKERS},
+        "notebooks": run_notebooks,
+    }
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("lanes", nargs="*", metavar="LANE", help=f"of {', '.join(lanes)}")
     chosen = parser.parse_args().lanes or list(lanes)

@@ -1,0 +1,228 @@
+"""Renders scenes to MP4, and makes the GIFs and posters that the notebooks show.
+
+    python animations/render.py                                all scenes, 480p
+    python animations/render.py Pyramid --quality h            one, 1080p
+    python animations/render.py --gifs                         and refresh notebooks/media
+
+Prints the path of each video. A GIF's entry in `notebooks/media/manifest.json` holds the hash of
+the files that it was made from, so that a test can say when it is out of date.
+"""
+
+import argparse
+import concurrent.futures
+import hashlib
+import importlib
+import json
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from shiftvit_utils.animation_view import (
+    SYSTEM_PACKAGES,
+    check_scene_and_quality,
+    check_writable,
+    scenes,
+)
+
+HERE = Path(__file__).resolve().parent
+SHARED = ("course_scene.py", "mobjects.py", "pictures.py", "theme.py")
+GIF_SIZE, GIF_FRAMES_PER_SECOND = (640, 360), 12  # pixels, frames
+MAX_GIF_BYTES = 500_000
+
+
+def source_hash(path):
+    """The SHA-256 of a scene's file and of the files that all scenes share."""
+    digest = hashlib.sha256()
+    for source in (Path(path), *(HERE / name for name in SHARED)):
+        # Git may give the lines other ends on other systems.
+        digest.update(source.read_bytes().replace(b"\r\n", b"\n"))
+    return digest.hexdigest()
+
+
+def main_scenes():
+    """The scenes that have a GIF: the first of each file, in the order of the course."""
+    order = (
+        "ShiftOperation",
+        "CropPadConcat",
+        "ThreeWaysOneMap",
+        "ShiftBlock",
+        "ReceptiveField",
+        "Pyramid",
+        "TrainingRecipe",
+    )
+    known = scenes(HERE.parent)
+    return {name: known[name] for name in order}
+
+
+def load_scene(name, path):
+    """The class of a scene."""
+    if str(HERE) not in sys.path:
+        sys.path.insert(0, str(HERE))
+    try:
+        return getattr(importlib.import_module(path.stem), name)
+    except ImportError as error:
+        # manim itself, or one of the libraries that its bindings load.
+        if is_about_manim(error):
+            raise SystemExit(f"manim cannot be loaded ({error}). {SYSTEM_PACKAGES}") from error
+        raise
+
+
+def is_about_manim(error):
+    """Whether an ImportError comes from manim or from the native libraries below it."""
+    words = f"{error.name} {error}".lower()
+    return any(part in words for part in ("manim", "cairo", "pango", "libav", "glib"))
+
+
+def play(name, path, options):
+    """Runs a scene under manim's `options`; returns it."""
+    scene_class = load_scene(name, path)
+    from manim import tempconfig
+
+    common = {
+        # manim names folders after the file that it was started with, which here is none.
+        "input_file": str(path),
+        "output_file": name,
+        "progress_bar": "none",
+        "verbosity": "ERROR",
+    }
+    with tempconfig(common | options):
+        scene = scene_class()
+        scene.render()
+        return scene
+
+
+def render_video(name, path, quality, media_folder):
+    """Renders one scene to MP4; returns the path."""
+    level = {"l": "low", "m": "medium", "h": "high", "k": "fourk"}[quality]
+    started = time.perf_counter()
+    scene = play(name, path, {"quality": f"{level}_quality", "media_dir": str(media_folder)})
+    took = time.perf_counter() - started
+    print(f"{name}: {scene.seconds:.1f} s of video in {took:.0f} s", file=sys.stderr)
+    return scene.renderer.file_writer.movie_file_path.resolve()
+
+
+def render_gif(name, path, media):
+    """Makes GIF and poster of one scene; returns its entry in the manifest.
+
+    From frames drawn at the size of the GIF, not from the video: what the video's compression
+    changes from frame to frame would make the GIF several times as large.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        options = {
+            "format": "png-sequence",
+            "media_dir": folder,
+            "pixel_width": GIF_SIZE[0],
+            "pixel_height": GIF_SIZE[1],
+            "frame_rate": GIF_FRAMES_PER_SECOND,
+        }
+        scene = play(name, path, options)
+        frames = sorted(scene.renderer.file_writer.image_sequence_directory.glob("*.png"))
+        gif, poster = media / f"{path.stem}.gif", media / f"{path.stem}.png"
+        make_gif(frames, gif)
+        shutil.copy(frames[int(scene.poster_time * GIF_FRAMES_PER_SECOND)], poster)
+    return name, {
+        "gif": gif.name,
+        "poster": poster.name,
+        "alt": type(scene).__doc__.strip().splitlines()[0],
+        "seconds": round(scene.seconds, 2),
+        "sources_sha256": source_hash(path),
+    }
+
+
+def ffmpeg(*arguments):
+    """Runs ffmpeg; says which packages to install if it is not there."""
+    try:
+        subprocess.run(
+            ["ffmpeg", "-v", "error", "-y", *map(str, arguments)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    except FileNotFoundError as error:
+        raise SystemExit(f"GIFs need the program ffmpeg. {SYSTEM_PACKAGES}") from error
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(f"ffmpeg failed: {error.stderr.strip()}") from error
+
+
+def make_gif(frames, gif):
+    """A looping GIF with as many colours of its own as fit into the size that is committed."""
+    pattern = frames[0].with_name(f"%0{len(frames[0].stem)}d.png")
+    source = ["-framerate", GIF_FRAMES_PER_SECOND, "-start_number", int(frames[0].stem)]
+    for colors in (256, 160, 96, 64, 48):
+        palette = (
+            f"split[a][b];[a]palettegen=max_colors={colors}:stats_mode=full[p];"
+            "[b][p]paletteuse=dither=none:diff_mode=rectangle"
+        )
+        ffmpeg(*source, "-i", pattern, "-vf", palette, "-loop", 0, gif)
+        if gif.stat().st_size <= MAX_GIF_BYTES:
+            return
+    raise SystemExit(
+        f"{gif.name} has {gif.stat().st_size} bytes, more than {MAX_GIF_BYTES}. Make the scene "
+        "calmer: fewer moving pixels, shorter movements."
+    )
+
+
+def update_manifest(entries, media):
+    """Writes the entries of some scenes into the manifest, in the order of the course."""
+    path = media / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    manifest |= dict(entries)
+    ordered = {name: manifest[name] for name in main_scenes() if name in manifest}
+    path.write_text(json.dumps(ordered, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("scene", nargs="*", help="names of scenes; all main scenes without")
+    parser.add_argument("--quality", default="l", help="l (480p), m (720p), h (1080p), k (2160p)")
+    parser.add_argument("--gifs", action="store_true", help="refresh notebooks/media, too")
+    parser.add_argument("--only-gifs", action="store_true", help="the same, and no videos")
+    parser.add_argument("--media-folder", type=Path, default=HERE.parent / "media")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None):
+    options = parse(arguments)
+    known = scenes(HERE.parent)
+    names = options.scene or list(main_scenes())
+    media = HERE.parent / "notebooks" / "media"
+    try:
+        for name in names:
+            check_scene_and_quality(name, options.quality, known)
+        folder = check_writable(options.media_folder)
+        if options.gifs or options.only_gifs:
+            check_writable(media)
+    except (ValueError, PermissionError) as error:
+        raise SystemExit(str(error)) from error
+    jobs = []
+    if not options.only_gifs:
+        jobs += [(render_video, name, known[name], options.quality, folder) for name in names]
+    if options.gifs or options.only_gifs:
+        if extra := [name for name in names if name not in main_scenes()]:
+            raise SystemExit(f"Variants have no GIF: {', '.join(extra)}.")
+        jobs += [(render_gif, name, known[name], media) for name in names]
+    results = list(run(jobs, options.jobs))
+    update_manifest([result for result in results if isinstance(result, tuple)], media)
+    for result in results:
+        print(media / result[1]["gif"] if isinstance(result, tuple) else result)
+
+
+def run(jobs, processes):
+    """The result of each job, `(function, *arguments)`, in their order."""
+    if min(len(jobs), processes) < 2:
+        yield from (function(*arguments) for function, *arguments in jobs)
+        return
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context) as pool:
+        futures = [pool.submit(*job) for job in jobs]
+        yield from (future.result() for future in futures)
+
+
+if __name__ == "__main__":
+    main()

@@ -184,7 +184,8 @@ def reach_figure(maps, titles):
     Returns:
         `matplotlib.figure.Figure`, one axes a map.
     """
-    figure = Figure(figsize=(2.4 * len(maps), 2.9), layout="constrained")
+    side = min(2.4, 9.6 / len(maps))
+    figure = Figure(figsize=(side * len(maps), side + 0.4), layout="constrained")
     for axes, values, title in zip(
         figure.subplots(1, len(maps), squeeze=False).flat, maps, titles, strict=True
     ):

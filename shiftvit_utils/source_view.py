@@ -1,8 +1,12 @@
 """Shows the library's own source in a notebook, so that no notebook copies it."""
 
 import ast
+import html
 import inspect
 import textwrap
+
+from pygments.lexers import PythonLexer
+from pygments.token import Token
 
 
 def source_without_docstring(thing):
@@ -35,15 +39,63 @@ def source_without_docstring(thing):
     return "\n".join(lines)
 
 
+# JupyterLab and nbconvert set these colours for the theme of the reader, light or dark. Where they
+# are not set, and where styles are not shown, the code is plain.
+_COLOURS = {
+    Token.Comment: "comment",
+    Token.Keyword: "keyword",
+    Token.Literal.String: "string",
+    Token.Literal.Number: "number",
+    Token.Name.Builtin: "builtin",
+    Token.Operator: "operator",
+}
+
+
+class SourceCode:
+    """Python source that a notebook shows in the colours of its cells, and a terminal as text.
+
+    Args:
+        source: str.
+
+    >>> SourceCode("x = 1")
+    x = 1
+    """
+
+    def __init__(self, source):
+        self.source = source
+
+    def __repr__(self):
+        return self.source
+
+    def _repr_html_(self):
+        pieces = [
+            _coloured(token, html.escape(text))
+            for token, text in PythonLexer().get_tokens(self.source)
+        ]
+        return f"<pre>{''.join(pieces).rstrip()}</pre>"
+
+
+def _coloured(token, text):
+    for kind, name in _COLOURS.items():
+        if token in kind and text.strip():
+            weight = "; font-weight: bold" if kind is Token.Keyword else ""
+            return (
+                f'<span style="color: var(--jp-mirror-editor-{name}-color){weight}">{text}</span>'
+            )
+    return text
+
+
 def show_source(thing):
-    """The source of a function or class as a code block for a notebook, without docstrings.
+    """The source of a function or class for a notebook, in colours and without docstrings.
 
     Args:
         thing: function, method or class.
 
     Returns:
-        `IPython.display.Markdown`.
-    """
-    from IPython.display import Markdown
+        `SourceCode`.
 
-    return Markdown(f"```python\n{source_without_docstring(thing)}\n```")
+    >>> from shiftvit_utils.shift import channels_per_group
+    >>> "<span" in show_source(channels_per_group)._repr_html_()
+    True
+    """
+    return SourceCode(source_without_docstring(thing))

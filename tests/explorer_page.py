@@ -82,7 +82,7 @@ def take_picture():
         shot = page.screenshot(full_page=True)
     fingerprint = PngImagePlugin.PngInfo()
     fingerprint.add_text("page", hashlib.sha256(PAGE.read_bytes()).hexdigest())
-    picture = Image.open(io.BytesIO(shot)).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    picture = Image.open(io.BytesIO(shot)).convert("RGB")  # no palette: the colours have meanings
     PICTURE.parent.mkdir(exist_ok=True)
     picture.save(PICTURE, optimize=True, pnginfo=fingerprint)
 

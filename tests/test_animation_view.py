@@ -198,13 +198,13 @@ def test_too_large_a_gif_is_refused(monkeypatch, tmp_path):
     render = importlib.import_module("render")
     tried = []
 
-    def large(*arguments):
+    def large(*arguments, frames):
         tried.append(arguments)
         Path(arguments[-1]).write_bytes(bytes(render.MAX_GIF_BYTES + 1))
 
     monkeypatch.setattr(render, "ffmpeg", large)
     with pytest.raises(SystemExit, match="500001 bytes, more than 500000"):
-        render.make_gif([tmp_path / "0000.png"], tmp_path / "scene.gif")
+        render.make_gif([b""], tmp_path / "scene.gif")
     assert len(tried) == 5  # with fewer and fewer colours
 
 

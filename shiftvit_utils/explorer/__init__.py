@@ -28,7 +28,7 @@ def explorer_html():
     return page.read_text(encoding="utf-8")
 
 
-def show_explorer(height=1130):
+def show_explorer(height=1190):
     """The explorer as the output of a notebook cell.
 
     The page travels inside the output, so a saved notebook and its HTML export keep it. It runs in
@@ -36,7 +36,7 @@ def show_explorer(height=1130):
 
     Args:
         height: int >= 1, in CSS pixels. Lower than the page, the frame gets a scroll bar. The page
-            is about 1100 pixels high where the notebook is wide, and 1600 below a width of 1180.
+            is less than 1190 pixels high from a width of 980 pixels on, and higher below.
 
     Returns:
         `IPython.display.HTML`.

@@ -17,6 +17,8 @@ from manim import (
     Text,
     VGroup,
     config,
+    smooth,
+    squish_rate_func,
 )
 from theme import CODE_FONT, FONT, LIGHT
 
@@ -120,9 +122,11 @@ class CourseScene(Scene):
     def say(self, words, *animations, hold=1.2, run_time=1.0, **options):
         """Changes the caption while `animations` play, then holds the picture."""
         new = self.caption(words)
-        change = [FadeIn(new, run_time=min(run_time, 0.6))]
+        late = squish_rate_func(smooth, 0.3, 0.7)  # when the old caption has gone
+        change = [FadeIn(new, run_time=run_time, rate_func=late)]
         if self._caption is not None:
-            change.append(FadeOut(self._caption, run_time=min(run_time, 0.4)))
+            early = squish_rate_func(smooth, 0.0, 0.3)
+            change.append(FadeOut(self._caption, run_time=run_time, rate_func=early))
         for animation in animations:
             animation.run_time = run_time
         self.play(AnimationGroup(*change), *animations, **options)

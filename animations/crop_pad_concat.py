@@ -89,6 +89,7 @@ class CropPadConcat(CourseScene):
             *[grid.animate.move_to(places[name]) for name, grid in self.grids.items()],
             FadeIn(arrows),
             self.lit(0),
+            run_time=0.7,
         )
         self.crop()
         self.slide()
@@ -98,9 +99,10 @@ class CropPadConcat(CourseScene):
             *self.gathering(row),
             FadeOut(arrows),
             self.lit(3),
+            run_time=0.7,
         )
         self.compare(row)
-        self.finish()
+        self.finish(run_time=0.4)
 
     def shown_code(self):
         return [SPLIT, CROP["left"], PAD["left"], CONCATENATE]
@@ -134,6 +136,7 @@ class CropPadConcat(CourseScene):
             "<b>Crop</b> the line that would leave the map.",
             *[FadeOut(cell) for cells in gone.values() for cell in cells],
             self.lit(1),
+            run_time=0.6,
         )
         for name, cells in gone.items():
             self.grids[name].drop(cells)
@@ -143,7 +146,7 @@ class CropPadConcat(CourseScene):
         for _, grid, axis, sign in self.moving():
             way = sign * grid.cell * (RIGHT if axis == 2 else DOWN)
             slides += [cell.animate.shift(way) for cell in grid.cells]
-        self.say("What is left <b>slides</b>: it now starts at the edge.", *slides)
+        self.say("What is left <b>slides</b>: it now starts at the edge.", *slides, run_time=0.8)
 
     def pad(self):
         zeros = []
@@ -156,6 +159,7 @@ class CropPadConcat(CourseScene):
             "<b>Pad</b> with zeros at the other end.",
             LaggedStart(*[FadeIn(zero) for zero in zeros], lag_ratio=0.02),
             self.lit(2),
+            run_time=0.6,
             hold=1.3,
         )
         self.shown = {name: self.read(grid) for name, grid in self.grids.items()}
@@ -194,11 +198,12 @@ class CropPadConcat(CourseScene):
             columns.add(VGroup(heading, grid, line, count).arrange(DOWN, buff=0.22))
             self.comparison[moved] = grid
         columns.arrange(RIGHT, buff=2.4).move_to(0.3 * UP)
-        self.play(FadeOut(VGroup(*row, *self.code)), run_time=0.5)
+        self.play(FadeOut(VGroup(*row, *self.code)), run_time=0.4)
         right, wrong = max(self.comparison), min(self.comparison)
         self.say(
             f"Crop one end, pad the other: <b>{right}</b> numbers move. The same end\n"
             f"twice, as in a published example: <b>{wrong}</b> move, and a line is lost.",
             FadeIn(columns),
+            run_time=0.6,
             hold=3.0,
         )

@@ -37,7 +37,7 @@ def rgb(color):
 
 
 def shades(color, theme=LIGHT):
-    """256 bytes triples from a deep to a pale shade of `color`."""
+    """256 colours, bytes `(256, 3)`, from a deep to a pale shade of `color`."""
     deep, pale = mix(color, "#000000", 0.72), mix(color, "#FFFFFF", 0.9)
     stops = np.stack([rgb(deep), rgb(color), rgb(pale)]).astype(float)
     positions = np.linspace(0, 1, 256)

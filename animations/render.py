@@ -15,12 +15,13 @@ import importlib
 import json
 import multiprocessing
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from PIL import Image
 
 from shiftvit_utils.animation_view import (
     SYSTEM_PACKAGES,
@@ -32,6 +33,8 @@ from shiftvit_utils.animation_view import (
 HERE = Path(__file__).resolve().parent
 SHARED = ("course_scene.py", "mobjects.py", "pictures.py", "theme.py")
 GIF_SIZE, GIF_FRAMES_PER_SECOND = (640, 360), 12  # pixels, frames
+# Frames a second and colours, from the best to the smallest.
+GIF_QUALITIES = ((12, 256), (12, 160), (8, 256), (8, 160), (8, 96), (8, 56), (6, 96), (6, 56))
 MAX_GIF_BYTES = 500_000
 
 
@@ -78,10 +81,11 @@ def is_about_manim(error):
     return any(part in words for part in ("manim", "cairo", "pango", "libav", "glib"))
 
 
-def play(name, path, options):
+def play(name, path, options, **renderer_options):
     """Runs a scene under manim's `options`; returns it."""
     scene_class = load_scene(name, path)
     from manim import tempconfig
+    from manim.renderer.cairo_renderer import CairoRenderer
 
     common = {
         # manim names folders after the file that it was started with, which here is none.
@@ -91,7 +95,7 @@ def play(name, path, options):
         "verbosity": "ERROR",
     }
     with tempconfig(common | options):
-        scene = scene_class()
+        scene = scene_class(renderer=CairoRenderer(**renderer_options))
         scene.render()
         return scene
 
@@ -112,19 +116,29 @@ def render_gif(name, path, media):
     From frames drawn at the size of the GIF, not from the video: what the video's compression
     changes from frame to frame would make the GIF several times as large.
     """
+    load_scene(name, path)  # says what to install, if manim is not there
+    from manim.scene.scene_file_writer import SceneFileWriter
+
+    frames = []  # [(pixels as bytes, for how many frames they stand)]
+
+    class FrameKeeper(SceneFileWriter):
+        def write_frame(self, pixels, *, repeat=1):
+            frames.append((pixels.tobytes(), repeat))
+
     with tempfile.TemporaryDirectory() as folder:
         options = {
-            "format": "png-sequence",
+            "dry_run": True,
             "media_dir": folder,
             "pixel_width": GIF_SIZE[0],
             "pixel_height": GIF_SIZE[1],
             "frame_rate": GIF_FRAMES_PER_SECOND,
         }
-        scene = play(name, path, options)
-        frames = sorted(scene.renderer.file_writer.image_sequence_directory.glob("*.png"))
-        gif, poster = media / f"{path.stem}.gif", media / f"{path.stem}.png"
-        make_gif(frames, gif)
-        shutil.copy(frames[int(scene.poster_time * GIF_FRAMES_PER_SECOND)], poster)
+        scene = play(name, path, options, file_writer_class=FrameKeeper)
+    frames = [pixels for pixels, repeat in frames for _ in range(repeat)]
+    gif, poster = media / f"{path.stem}.gif", media / f"{path.stem}.png"
+    make_gif(frames, gif)
+    still = frames[int(scene.poster_time * GIF_FRAMES_PER_SECOND)]
+    Image.frombytes("RGBA", GIF_SIZE, still).convert("RGB").save(poster, optimize=True)
     return name, {
         "gif": gif.name,
         "poster": poster.name,
@@ -134,31 +148,32 @@ def render_gif(name, path, media):
     }
 
 
-def ffmpeg(*arguments):
-    """Runs ffmpeg; says which packages to install if it is not there."""
+def ffmpeg(*arguments, frames=()):
+    """Runs ffmpeg on `frames`; says which packages to install if it is not there."""
+    command = ["ffmpeg", "-v", "error", "-y", *map(str, arguments)]
     try:
-        subprocess.run(
-            ["ffmpeg", "-v", "error", "-y", *map(str, arguments)],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
+        done = subprocess.run(command, input=b"".join(frames), capture_output=True, check=False)
     except FileNotFoundError as error:
         raise SystemExit(f"GIFs need the program ffmpeg. {SYSTEM_PACKAGES}") from error
-    except subprocess.CalledProcessError as error:
-        raise SystemExit(f"ffmpeg failed: {error.stderr.strip()}") from error
+    if done.returncode:
+        raise SystemExit(f"ffmpeg failed: {done.stderr.decode(errors='replace').strip()}")
 
 
 def make_gif(frames, gif):
-    """A looping GIF with as many colours of its own as fit into the size that is committed."""
-    pattern = frames[0].with_name(f"%0{len(frames[0].stem)}d.png")
-    source = ["-framerate", GIF_FRAMES_PER_SECOND, "-start_number", int(frames[0].stem)]
-    for colors in (256, 160, 96, 64, 48):
+    """A looping GIF of the best quality that fits into the size that is committed.
+
+    Args:
+        frames: list of RGBA bytes, one for each frame.
+        gif: path.
+    """
+    size = "{}x{}".format(*GIF_SIZE)
+    source = ["-f", "rawvideo", "-pix_fmt", "rgba", "-s", size, "-r", GIF_FRAMES_PER_SECOND]
+    for rate, colors in GIF_QUALITIES:
         palette = (
-            f"split[a][b];[a]palettegen=max_colors={colors}:stats_mode=full[p];"
+            f"fps={rate},split[a][b];[a]palettegen=max_colors={colors}:stats_mode=full[p];"
             "[b][p]paletteuse=dither=none:diff_mode=rectangle"
         )
-        ffmpeg(*source, "-i", pattern, "-vf", palette, "-loop", 0, gif)
+        ffmpeg(*source, "-i", "-", "-vf", palette, "-loop", 0, gif, frames=frames)
         if gif.stat().st_size <= MAX_GIF_BYTES:
             return
     raise SystemExit(

@@ -68,7 +68,7 @@ class ShiftOperation(CourseScene):
             photo.animate.scale(0.4).move_to(columns).set_opacity(0),
             FadeIn(columns),
             FadeIn(counts),
-            run_time=1.4,
+            run_time=1.0,
         )
         self.remove(photo)
         cells = "one cell" if self.shift_pixel == 1 else f"{self.shift_pixel} cells"
@@ -105,7 +105,7 @@ class ShiftOperation(CourseScene):
         self.say(
             "The difference, dark where a cell changed:\nmost at edges, none in the fifth group.",
             *changes,
-            run_time=1.2,
+            run_time=0.8,
             hold=1.6,
         )
 

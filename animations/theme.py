@@ -24,30 +24,26 @@ class Theme:
     """Colours of a scene.
 
     Args:
-        name: "light" or "dark".
         background: colour of the page.
         ink: text and outlines that must be read.
         faint: text and lines of second rank.
         line: the lines of a grid.
-        panel: areas a little darker or lighter than the page.
-        accent: what the caption speaks of.
+        accent: behind the line of code that is being done.
         direction: {"left": colour, ...}, the same in both themes.
     """
 
-    name: str
     background: str
     ink: str
     faint: str
     line: str
-    panel: str
     accent: str = PALETTE["purple"]
     direction: dict = field(
         default_factory=lambda: {name: style["color"] for name, style in DIRECTION_STYLE.items()}
     )
 
 
-LIGHT = Theme("light", "#FFFFFF", "#1F2430", "#5F6675", "#C3C8D2", "#F1F3F7")
-DARK = Theme("dark", "#12161D", "#F1F3F8", "#AEB5C2", "#465063", "#1F2632")
+LIGHT = Theme("#FFFFFF", "#1F2430", "#5F6675", "#C3C8D2")
+DARK = Theme("#12161D", "#F1F3F8", "#AEB5C2", "#465063")
 
 
 def mix(first, second, share):

@@ -1,6 +1,6 @@
 """ShiftViT in Keras 3: the layers, the network, and what it takes to train it."""
 
-from shiftvit_utils.quiet_start import without_information_lines
+from shiftvit_utils.quiet_start import set_random_seed, without_information_lines
 
 __version__ = "0.1.0"
 
@@ -50,6 +50,7 @@ __all__ = [
     "predict_logits",
     "runs_root",
     "save_model",
+    "set_random_seed",
     "shift",
     "train",
     "warmup_cosine",

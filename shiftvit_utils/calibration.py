@@ -56,6 +56,17 @@ def reliability(confidences: np.ndarray, correct: np.ndarray, num_bins: int = 10
     0.4
     """
     confidences, correct = np.asarray(confidences, "float64"), np.asarray(correct, "bool")
+    _check_predictions(confidences, correct, num_bins)
+    edges = np.linspace(0, 1, num_bins + 1)
+    bins = np.clip(np.searchsorted(edges, confidences) - 1, 0, num_bins - 1)  # (N,)
+    counts = np.bincount(bins, minlength=num_bins)
+    with np.errstate(invalid="ignore"):  # 0 / 0 in an empty bin is the NaN that is promised
+        confidence = np.bincount(bins, confidences, num_bins) / counts
+        accuracy = np.bincount(bins, correct, num_bins) / counts
+    return Reliability(edges, counts, confidence, accuracy)
+
+
+def _check_predictions(confidences: np.ndarray, correct: np.ndarray, num_bins: int) -> None:
     if confidences.ndim != 1 or confidences.shape != correct.shape or not len(correct):
         raise ValueError(
             f"confidences {confidences.shape} and correct {correct.shape} must be of one length "
@@ -65,13 +76,6 @@ def reliability(confidences: np.ndarray, correct: np.ndarray, num_bins: int = 10
         raise ValueError("confidences must lie in 0..1: give probabilities, not logits.")
     if num_bins < 1:
         raise ValueError(f"num_bins={num_bins!r} must be an int >= 1.")
-    edges = np.linspace(0, 1, num_bins + 1)
-    bins = np.clip(np.searchsorted(edges, confidences) - 1, 0, num_bins - 1)  # (N,)
-    counts = np.bincount(bins, minlength=num_bins)
-    with np.errstate(invalid="ignore"):  # 0 / 0 in an empty bin is the NaN that is promised
-        confidence = np.bincount(bins, confidences, num_bins) / counts
-        accuracy = np.bincount(bins, correct, num_bins) / counts
-    return Reliability(edges, counts, confidence, accuracy)
 
 
 def mean_negative_log_likelihood(

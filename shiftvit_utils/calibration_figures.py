@@ -64,12 +64,11 @@ def speed_figure(batch_sizes: Sequence[int], milliseconds: Sequence[float]) -> F
     ):
         axes.plot(batch_sizes, values, color=PALETTE["blue"], marker="o")
         axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
         axes.set_xticks(batch_sizes, [str(size) for size in batch_sizes])
         for size, value in zip(batch_sizes, values, strict=True):
             axes.annotate(f"{value:,.0f}", (size, value), xytext=(0, 7), **_ABOVE)
-        axes.margins(x=0.1, y=0.2)
-        axes.set(xlabel="images in a call", ylabel=label)
+        axes.margins(x=0.1)
+        axes.set(xlabel="images in a call", ylabel=label, ylim=(0, 1.15 * max(values)))
         axes.grid(alpha=0.3)
     left.set_title("Latency: how long you wait")
     right.set_title("Throughput: how much gets done")

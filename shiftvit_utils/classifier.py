@@ -5,6 +5,7 @@ import keras
 from shiftvit_utils.augmentation import Augmentation
 from shiftvit_utils.model import ShiftViT
 from shiftvit_utils.presets import preset_config
+from shiftvit_utils.quiet_start import set_random_seed
 
 
 def build_classifier(
@@ -45,7 +46,7 @@ def build_classifier(
     """
     network_config = {**preset_config(preset), "num_classes": num_classes, **overrides}
     if seed is not None:
-        keras.utils.set_random_seed(seed)
+        set_random_seed(seed)
     height, width = network_config["image_shape"][:2]
     images = keras.Input(image_shape, name="images")
     # float32 whatever the policy: in half precision neighbouring pixel values would be rounded to

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -114,40 +116,37 @@ class Classifier:
                 `on_error="raise"`.
             TypeError, ValueError: an argument that cannot be used; the message says which and why.
         """
-        _check_int("top_k", top_k)
-        _check_int("batch_size", batch_size)
-        if on_error not in ("skip", "raise"):
-            raise ValueError(f"on_error={on_error!r} must be 'skip' or 'raise'.")
+        _check_arguments(top_k, batch_size, on_error)
         inputs, note = named_images(images)
         if note:
             print(note)
-        batch: list[np.ndarray] = []
-        logits: list[np.ndarray] = []
         names: list[str] = []
+        logits: list[np.ndarray] = []
         skipped: list[SkippedFile] = []
-        for image in inputs:
-            pixels = self._pixels_or_none(image, on_error, skipped)
-            if pixels is None:
-                continue
-            names.append(image.name)
-            batch.append(pixels)
-            if len(batch) == batch_size:
-                logits.append(self._logits(batch, batch_size))
-                batch = []
-        if batch:
-            # After a full batch the network is compiled for that size already.
-            power_of_two = 1 << (len(batch) - 1).bit_length()
-            logits.append(
-                self._logits(batch, batch_size if logits else min(batch_size, power_of_two))
-            )
+        decoded = self._decode(inputs, on_error, skipped)
+        while batch := list(itertools.islice(decoded, batch_size)):
+            names += [name for name, _ in batch]
+            # After a first batch the network is compiled for that size already.
+            size = batch_size if logits else min(batch_size, _next_power_of_two(len(batch)))
+            logits.append(self._logits([pixels for _, pixels in batch], size))
         _report(skipped, len(names))
-        return Predictions(
-            tuple(names),
-            np.concatenate(logits),
-            self.class_names,
-            min(top_k, len(self.class_names)),
-            tuple(skipped),
-        )
+        top_k = min(top_k, len(self.class_names))
+        all_logits = np.concatenate(logits)  # (N, num_classes)
+        return Predictions(tuple(names), all_logits, self.class_names, top_k, tuple(skipped))
+
+    def _decode(
+        self, inputs: Iterable[NamedImage], on_error: str, skipped: list[SkippedFile]
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Names and pixels of what can be read; what cannot is added to `skipped`."""
+        for image in inputs:
+            try:
+                pixels = image.pixels(self.image_size)
+            except UnreadableImageError as error:
+                if on_error == "raise":
+                    raise UnreadableImageError(f"{printable(image.name)}: {error}") from error
+                skipped.append(SkippedFile(image.name, str(error)))
+            else:
+                yield image.name, pixels
 
     def _logits(self, images: list[np.ndarray], size: int) -> np.ndarray:
         """Of fewer images than `size`, filled up with copies of the last, for one shape."""
@@ -162,22 +161,18 @@ class Classifier:
             )
         return logits
 
-    def _pixels_or_none(
-        self, image: NamedImage, on_error: str, skipped: list[SkippedFile]
-    ) -> np.ndarray | None:
-        try:
-            return image.pixels(self.image_size)
-        except UnreadableImageError as error:
-            if on_error == "raise":
-                raise UnreadableImageError(f"{printable(image.name)}: {error}") from error
-            skipped.append(SkippedFile(image.name, str(error)))
-            return None
+
+def _next_power_of_two(number: int) -> int:
+    return 1 << (number - 1).bit_length()
 
 
-def _check_int(name: str, value: Any) -> None:
-    is_int = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not is_int or value < 1:
-        raise ValueError(f"{name}={value!r} must be an int >= 1.")
+def _check_arguments(top_k: Any, batch_size: Any, on_error: str) -> None:
+    for name, value in (("top_k", top_k), ("batch_size", batch_size)):
+        is_int = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        if not is_int or value < 1:
+            raise ValueError(f"{name}={value!r} must be an int >= 1.")
+    if on_error not in ("skip", "raise"):
+        raise ValueError(f"on_error={on_error!r} must be 'skip' or 'raise'.")
 
 
 def _report(skipped: list[SkippedFile], num_read: int) -> None:

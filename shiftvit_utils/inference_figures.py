@@ -126,28 +126,27 @@ def original_and_seen_figure(
 def occlusion_figure(
     image: np.ndarray, maps: Mapping[str, np.ndarray], label: str = "score falls by"
 ) -> Figure:
-    """An image, and occlusion maps laid over it on one common scale.
+    """An image, and occlusion maps laid over it, each with a colour bar of its own.
 
     Args:
         image: uint8 `(H, W, 3)`.
         maps: title -> `(H, W)` as `occlusion_map` gives it.
-        label: what the colour bar says: the meaning of the numbers and their unit.
+        label: what the colour bars say: the meaning of the numbers and their unit.
 
     Returns:
         `matplotlib.figure.Figure`. A cross marks the largest value of each map.
     """
-    limit = max(float(np.abs(values).max()) for values in maps.values()) or 1.0
-    figure = Figure(figsize=(2.4 * (1 + len(maps)) + 0.7, 2.9), layout="constrained")
+    figure = Figure(figsize=(2.5 * (1 + len(maps)), 3.2), layout="constrained")
     first, *others = figure.subplots(1, 1 + len(maps))
     _show(first, image, "image")
     for axes, (title, values) in zip(others, maps.items(), strict=True):
+        limit = float(np.abs(values).max()) or 1.0
         _show(axes, image.mean(axis=-1), title, cmap="gray", vmin=0, vmax=255)
         # Orange where the score needs the place, purple where it does better without.
         overlay = axes.imshow(values, cmap="PuOr_r", vmin=-limit, vmax=limit, alpha=0.65)
         row, column = np.unravel_index(values.argmax(), values.shape)
         axes.plot(column, row, marker="x", color="black", markersize=8, markeredgewidth=2)
-        axes.set_xlabel(f"× {values.max():.2g}, least {values.min():.2g}", fontsize=9)
-    figure.colorbar(overlay, ax=others, label=label, shrink=0.85)
+        figure.colorbar(overlay, ax=axes, label=label, location="bottom", shrink=0.9)
     return figure
 
 

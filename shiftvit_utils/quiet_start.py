@@ -36,3 +36,17 @@ def without_information_lines():
             for line in held_back:
                 if not INFORMATION.match(line):
                     os.write(2, line)
+
+
+def set_random_seed(seed):
+    """`keras.utils.set_random_seed`, without what TensorFlow says when that loads it.
+
+    Keras seeds TensorFlow, if it is installed, under every backend.
+
+    Args:
+        seed: int.
+    """
+    import keras
+
+    with without_information_lines():
+        keras.utils.set_random_seed(seed)

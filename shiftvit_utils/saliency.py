@@ -78,15 +78,8 @@ def occlusion_map(
     >>> occlusion_map(corner, image, patch_size=2, stride=2, fill=0)[:, ::2].tolist()
     [[100.0, 0.0], [100.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
     """
-    if image.ndim != 3 or image.shape[-1] != 3:
-        raise ValueError(f"image has shape {image.shape}; expected (H, W, 3), one image.")
+    _check_patch(image, patch_size, stride)
     height, width, _ = image.shape
-    if not 1 <= patch_size <= min(height, width):
-        raise ValueError(f"patch_size={patch_size!r} must be 1..{min(height, width)} here.")
-    if not 1 <= stride <= patch_size:
-        raise ValueError(
-            f"stride={stride!r} must be 1..{patch_size} (patch_size), so that no pixel is left out."
-        )
     places = [
         (top, left)
         for top in patch_corners(height, patch_size, stride)
@@ -105,3 +98,15 @@ def occlusion_map(
         total[square] += fall
         count[square] += 1
     return total / count
+
+
+def _check_patch(image: np.ndarray, patch_size: int, stride: int) -> None:
+    if image.ndim != 3 or image.shape[-1] != 3:
+        raise ValueError(f"image has shape {image.shape}; expected (H, W, 3), one image.")
+    largest = min(image.shape[:2])
+    if not 1 <= patch_size <= largest:
+        raise ValueError(f"patch_size={patch_size!r} must be 1..{largest} here.")
+    if not 1 <= stride <= patch_size:
+        raise ValueError(
+            f"stride={stride!r} must be 1..{patch_size} (patch_size), so that no pixel is left out."
+        )

@@ -1,10 +1,12 @@
 // Calls of the explorer's core, [[name, ...arguments], ...], in one go: a result or {error} for each.
-(calls) =>
-  calls.map(([name, ...values]) => {
+(calls) => {
+  const plain = (result) =>
+    ArrayBuffer.isView(result) ? Array.from(result) : Array.isArray(result) ? result.map(plain) : result;
+  return calls.map(([name, ...values]) => {
     try {
-      const result = globalThis.ShiftExplorer[name](...values);
-      return ArrayBuffer.isView(result) ? Array.from(result) : result;
+      return plain(globalThis.ShiftExplorer[name](...values));
     } catch (error) {
       return { error: error.message };
     }
-  })
+  });
+}

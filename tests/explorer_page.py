@@ -82,7 +82,9 @@ def take_picture():
         shot = page.screenshot(full_page=True)
     fingerprint = PngImagePlugin.PngInfo()
     fingerprint.add_text("page", hashlib.sha256(PAGE.read_bytes()).hexdigest())
-    picture = Image.open(io.BytesIO(shot)).convert("RGB")  # no palette: the colours have meanings
+    # The colours have meanings: of Pillow's ways to a palette, this one keeps all of them closest.
+    picture = Image.open(io.BytesIO(shot)).convert("RGB")
+    picture = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     PICTURE.parent.mkdir(exist_ok=True)
     picture.save(PICTURE, optimize=True, pnginfo=fingerprint)
 

@@ -205,7 +205,7 @@ def test_too_large_a_gif_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(render, "ffmpeg", large)
     with pytest.raises(SystemExit, match="500001 bytes, more than 500000"):
         render.make_gif([b""], tmp_path / "scene.gif")
-    assert len(tried) == 5  # with fewer and fewer colours
+    assert len(tried) == len(render.GIF_QUALITIES)  # with fewer frames and colours
 
 
 def test_manifest_keeps_the_other_scenes(monkeypatch, tmp_path):

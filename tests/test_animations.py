@@ -9,6 +9,7 @@ import importlib
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,8 @@ def played(file, name):
     scene_class = getattr(module(file), name)
     from manim import tempconfig
 
-    with tempconfig({"dry_run": True, "verbosity": "ERROR", "progress_bar": "none"}):
+    options = {"dry_run": True, "verbosity": "ERROR", "progress_bar": "none"}
+    with tempfile.TemporaryDirectory() as folder, tempconfig(options | {"media_dir": folder}):
         scene = scene_class(skip_animations=True)
         scene.render()
     return scene
@@ -383,9 +385,11 @@ def test_a_scene_works_by_itself(folder, tmp_path):
     assert list(tmp_path.rglob("ShiftOperation*.png"))
 
 
-def test_text_that_does_not_fit_is_an_error():
-    scene = played("receptive_field", "ReceptiveField")
-    with pytest.raises(ValueError, match="does not fit"):
+def test_text_that_does_not_fit_is_an_error(tmp_path):
+    scene = played("training_recipe", "TrainingRecipe")
+    from manim import tempconfig
+
+    with tempconfig({"media_dir": str(tmp_path)}), pytest.raises(ValueError, match="does not fit"):
         scene.caption("a long line " * 12)
 
 

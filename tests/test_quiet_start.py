@@ -25,10 +25,18 @@ def test_nothing_is_lost_when_the_import_fails(capfd):
     assert capfd.readouterr().err == "why it failed\nafter\n"
 
 
-def test_importing_the_library_writes_nothing():
+@pytest.mark.parametrize(
+    ("backend", "code"),
+    [
+        ("tensorflow", "import shiftvit_utils"),
+        # Keras loads TensorFlow to seed it, whatever the backend.
+        ("jax", "import shiftvit_utils as sv; sv.set_random_seed(0)"),
+    ],
+)
+def test_starting_writes_nothing(backend, code):
     run = subprocess.run(
-        [sys.executable, "-c", "import shiftvit_utils"],
-        env={**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        [sys.executable, "-c", code],
+        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
     )

@@ -14,6 +14,10 @@ ARGS        ?=
 # make outputs: which notebook, without folder and ending.
 NOTEBOOK    ?=
 
+# make animations: l (480p), m (720p), h (1080p) or k (2160p), and which scenes; none means all.
+QUALITY     ?= l
+SCENES      ?=
+
 # make test: which lanes (lint tensorflow jax torch notebooks; none means all), what pytest gets.
 LANES       ?=
 PYTEST_ARGS ?= -n 2 --dist worksteal
@@ -31,10 +35,11 @@ comma      := ,
 MORE       := $(if $(EXTRAS),$(comma)$(EXTRAS))
 USE_STAMP  := $(VENV)/.has-tensorflow,notebooks$(MORE)
 TEST_STAMP := $(VENV)/.has-tensorflow,jax,notebooks,test$(MORE)
+DRAW_STAMP := $(VENV)/.has-tensorflow,notebooks,animations$(MORE)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv train notebooks outputs test lint format clean
+.PHONY: help venv train notebooks outputs animations test lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +64,9 @@ outputs: $(USE_STAMP) ## Run a notebook and its solutions and store their output
 		echo "Name a notebook, as in: make outputs NOTEBOOK=03_shift" >&2; exit 2; }
 	@$(PY) tests/refresh_notebook.py \
 		$(wildcard notebooks/$(NOTEBOOK).ipynb notebooks/solutions/$(NOTEBOOK).ipynb)
+
+animations: $(DRAW_STAMP) ## Render the scenes, refresh their GIFs (QUALITY=h SCENES=Pyramid)
+	@$(PY) animations/render.py $(SCENES) --quality $(QUALITY) --gifs
 
 test: $(TEST_STAMP) ## Lint, every test on each backend (EXTRAS=torch adds PyTorch), every notebook
 	@$(PY) tests/run_lanes.py $(LANES)

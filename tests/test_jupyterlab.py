@@ -9,7 +9,7 @@ import time
 
 import nbformat
 import pytest
-from explorer_page import chromium
+from explorer_page import check_explorer, chromium
 from notebook_lint import ROOT, course_notebooks
 
 pytestmark = pytest.mark.backend_free
@@ -129,7 +129,8 @@ def page(browser, server):
     yield page
     page.close()
     assert requests
-    assert [url for url in requests if not url.startswith((server["url"], "data:", "blob:"))] == []
+    own = (server["url"], "data:", "blob:", "about:")
+    assert [url for url in requests if not url.startswith(own)] == []
 
 
 def open_notebook(page, server, path):
@@ -213,6 +214,11 @@ def test_all_cells_run(page, server, workspace):
     for count, picture in enumerate(page.locator(PICTURE).all(), start=1):
         picture.scroll_into_view_if_needed()
         page.screenshot(path=workspace / f"figure-{count}.png")
+
+    explorer = page.locator(f"{OUTPUT} iframe[title='Shift explorer']")
+    explorer.scroll_into_view_if_needed()
+    check_explorer(explorer.element_handle().content_frame())
+    page.screenshot(path=workspace / "explorer.png")
 
     menu(page, "File", "Save Notebook")
     page.locator(".jp-mod-dirty").first.wait_for(state="detached")

@@ -21,6 +21,10 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 
+SEALED = (
+    '<iframe title="x" sandbox="allow-scripts" srcdoc="&lt;script&gt;1&lt;/script&gt;"></iframe>'
+)
+
 OPENING = """# 02 · A subject
 
 **What does a shift do?**
@@ -359,6 +363,16 @@ shows("pictures", {"image/svg+xml": "<svg></svg>"})
 shows("pictures", {"application/javascript": "alert(1)"})
 shows("pictures", {"text/html": "<script>alert(1)</script>"})
 shows("pictures", {"image/png": "bm90IGEgUE5H"})
+shows("pictures", {"text/html": '<b onclick="alert(1)">x</b>'})
+shows("pictures", {"text/html": SEALED.replace("sandbox", "style")})
+shows("pictures", {"text/html": SEALED.replace("srcdoc", "src")})
+
+
+@breaks("pictures")
+def a_page_without_a_picture_of_it(repository):
+    repository.cell("derived").outputs = [new_output("display_data", {"text/html": SEALED})]
+
+
 prints("screen", "line\n" * 61)
 shows("screen", {"text/markdown": "line\n" * 61, "text/plain": "short"})
 shows("screen", {"text/html": "<table>" + "<tr></tr>" * 61, "text/plain": "short"})
@@ -374,6 +388,7 @@ edits(
 )
 edits("alt-text", "pictures", PICTURES.replace("A square moves to the left", ""))
 edits("alt-text", "pictures", PICTURES.replace(' alt="the same"', ""))
+shows("alt-text", {"text/html": '<img src="data:image/gif;base64,R0lG">'})
 edits("links", "pictures", PICTURES.replace("(media/shift.gif)", "(media/none.gif)"))
 edits("links", "pictures", PICTURES.replace('"media/shift.gif"', '"media/none.gif"'))
 edits("links", "pictures", PICTURES.replace("(#A-picture)", "(#No-such-heading)"))
@@ -464,6 +479,11 @@ edits("solutions", "exercise-3", "answer_3 = ...\n\nexercises.check_33(answer_3)
 def test_only_this_rule_finds_what_is_wrong(rule, break_it, repository):
     break_it(repository)
     assert repository.broken_rules()["course"] == {rule}
+
+
+def test_a_sealed_page_beside_a_picture_of_it_is_right(repository):
+    repository.cell("assertion").outputs = [new_output("display_data", {"text/html": SEALED})]
+    assert repository.broken_rules() == {"course": set(), "solution": set()}
 
 
 def test_code_to_mend_is_an_exercise_too(repository):

@@ -50,16 +50,20 @@ def plain_text(paragraph):
     return " ".join(child.content for child in paragraph.children if child.type == "text")
 
 
-class Tags(HTMLParser):
-    """Collects `(tag, attributes)` of a piece of HTML."""
-
-    def __init__(self, html):
+class _TagReader(HTMLParser):
+    def __init__(self):
         super().__init__()
         self.found = []
-        self.feed(html)
 
     def handle_starttag(self, tag, attrs):
         self.found.append((tag, {name: value or "" for name, value in attrs}))
+
+
+def html_tags(html):
+    """`[(tag, {attribute: value})]` of a piece of HTML, in order."""
+    reader = _TagReader()
+    reader.feed(html)
+    return reader.found
 
 
 def links_and_images(source):
@@ -72,7 +76,7 @@ def links_and_images(source):
             targets.append(token.attrs["src"])
             alts.append(token.content)
         elif token.type in ("html_block", "html_inline"):
-            for tag, attributes in Tags(token.content).found:
+            for tag, attributes in html_tags(token.content):
                 if tag == "img":
                     targets.append(attributes.get("src", ""))
                     alts.append(attributes.get("alt", ""))
@@ -98,6 +102,11 @@ def alt_text(page):
     for cell in page.markdown:
         if not all(alt.strip() for alt in links_and_images(cell.source)[1]):
             yield cell, "has a picture without alt text"
+    for cell in page.code:
+        for output in cell.outputs:
+            for tag, attributes in html_tags(output.get("data", {}).get("text/html", "")):
+                if tag == "img" and not attributes.get("alt", "").strip():
+                    yield cell, "shows a picture in HTML without alt text"
 
 
 @rule()

@@ -4,12 +4,13 @@ import ast
 import base64
 import re
 
+from notebook_rules.markdown import html_tags, links_and_images
 from notebook_rules.page import COURSE, dotted_name, has_picture, rule, tags, texts, tree
 
 MAX_LINES = 60  # about a screen
 MIME_TYPES = {"text/plain", "text/markdown", "text/html", "text/latex", "image/png"}
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-ACTIVE_HTML = re.compile(r"<(script|svg|iframe)\b", re.IGNORECASE)
+ACTIVE_TAGS = {"script", "svg", "object", "embed"}
 # Python's warnings, those of loggers, and the lines of TensorFlow's and JAX's C++ code.
 WARNING = re.compile(r"\b[A-Z]\w*Warning: |^WARNING\b|^[IWE]\d{4} \d\d:\d\d:\d\d", re.MULTILINE)
 TERMINAL_CODES = re.compile("[\b\r\x1b]")
@@ -39,7 +40,7 @@ def outputs(page):
 def must_show_something(cell):
     """Whether running the cell certainly leaves an output: it prints, or ends in a value.
 
-    Most calls as a last line may return None; those that make figures or show source do not.
+    Most calls as a last line may return None; those named for a figure or `show_...` do not.
     """
     if {"nbval-check-output", "exercise"} & set(tags(cell)):
         return True
@@ -50,7 +51,7 @@ def must_show_something(cell):
     if not body or not isinstance(body[-1], ast.Expr) or cell.source.rstrip().endswith(";"):
         return False
     if isinstance(body[-1].value, ast.Call):
-        return "figure" in names[-1] or names[-1].endswith("show_source")
+        return "figure" in names[-1] or names[-1].rpartition(".")[2].startswith("show_")
     return not isinstance(body[-1].value, ast.Constant)
 
 
@@ -117,15 +118,30 @@ def values(page):
 
 @rule()
 def pictures(page):
-    """Pictures are PNG, which every viewer shows; nothing draws itself by script."""
+    """Pictures are PNG, which every viewer shows; what moves is sealed and has a picture beside."""
     for cell, output in all_outputs(page):
         for mime_type, data in output.get("data", {}).items():
             if mime_type not in MIME_TYPES:
                 yield cell, f"has an output of the type {mime_type}; pictures are image/png"
-            elif mime_type == "text/html" and (match := ACTIVE_HTML.search(data)):
-                yield cell, f"has HTML with {match.group()}>, which GitHub does not show"
             elif mime_type == "image/png" and not is_png(data):
                 yield cell, "has a picture that is no PNG"
+            elif mime_type == "text/html":
+                for tag, attributes in html_tags(data):
+                    if fault := wrong_html(tag, attributes, page, cell):
+                        yield cell, fault
+
+
+def wrong_html(tag, attributes, page, cell):
+    """What is wrong with an element of an HTML output; None if nothing is."""
+    if tag in ACTIVE_TAGS or any(name.startswith("on") for name in attributes):
+        return f"has a <{tag}> that acts by itself, which GitHub does not show"
+    if tag == "iframe":
+        if not {"srcdoc", "sandbox", "title"} <= attributes.keys() or "src" in attributes:
+            return "has an <iframe> without srcdoc, sandbox and title, or one that loads a page"
+        around = [c for c in page.before(cell) + page.after(cell) if c.cell_type == "markdown"]
+        if not any(links_and_images(other.source)[1] for other in around):
+            return "has an <iframe>, which GitHub does not show, and no picture of it beside it"
+    return None
 
 
 def is_png(data):

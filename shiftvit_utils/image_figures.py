@@ -96,7 +96,7 @@ def class_balance_figure(splits, class_names):
         `matplotlib.figure.Figure` with one axes a split. The dotted line is the mean of the split.
 
     >>> figure = class_balance_figure({"training": [0, 0, 1], "test": [1]}, ("cat", "dog"))
-    >>> [bar.get_width() for bar in figure.axes[0].patches]
+    >>> [int(bar.get_width()) for bar in figure.axes[0].patches]
     [2, 1]
     """
     size = (0.8 + 2.8 * len(splits), 0.9 + 0.26 * len(class_names))

@@ -285,9 +285,9 @@ edits("parameters", "parameters", "# nothing")
 
 edits("paths", "derived", 'folder = "/home/somebody/data"')
 edits("paths", "derived", 'folder = r"C:\\Users\\somebody"')
-edits("paths", "pictures", PICTURES + "\n\nLook into /tmp/out.")
-prints("paths", "saved to /work/x/model.keras\n")
-shows("paths", {"text/html": '<a href="file:///root/x">x</a>'})
+edits("paths", "pictures", PICTURES + "\n\nLook into /var/folders/out.")
+prints("paths", "saved to /mnt/x/model.keras\n")
+shows("paths", {"text/html": '<a href="file:///home/x">x</a>'})
 
 
 @breaks("paths")

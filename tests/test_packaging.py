@@ -255,7 +255,7 @@ def ci_run(tmp_path):
 
 def test_ci_calls_make_test_on_every_backend_with_skips_as_failures(ci_run):
     result = ci_run(make_exit=0)
-    assert result.stdout.strip() == f"make test EXTRAS=torch [1] in {ROOT}"
+    assert result.stdout.strip() == f"make test EXTRAS=torch,animations [1] in {ROOT}"
     assert result.returncode == 0
 
 

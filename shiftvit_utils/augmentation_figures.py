@@ -179,10 +179,12 @@ def cost_figure(direct, compiled=None, title="Cost of augmentation"):
     series = [(direct, DIRECT)] if not compiled else [(direct, DIRECT), (compiled, COMPILED)]
     names = list(direct)
     _check_costs(direct, compiled or {})
-    figure = Figure(figsize=(8.6, 0.9 + 0.24 * len(series) * len(names)), layout="constrained")
+    figure = Figure(figsize=(8.6, 1.1 + 0.24 * len(series) * len(names)), layout="constrained")
     axes = figure.add_subplot()
     # The power of ten below the smallest cost: not the cost itself, or it would have no stem.
-    lowest = 10 ** (np.ceil(np.log10(min(min(costs.values()) for costs, _ in series))) - 1)
+    everything = [cost for costs, _ in series for cost in costs.values()]
+    lowest = 10 ** (np.ceil(np.log10(min(everything))) - 1)
+    room = (max(everything) / lowest) ** 0.12  # for the number beside the longest stem
     sides = (0.0,) if len(series) == 1 else (-0.18, 0.18)  # two stems of a row lie side by side
     for (costs, style), side in zip(series, sides, strict=True):
         places = np.array([names.index(name) for name in costs]) + side
@@ -202,10 +204,10 @@ def cost_figure(direct, compiled=None, title="Cost of augmentation"):
     axes.set_xscale("log")
     axes.set(xlabel="microseconds per image, logarithmic", title=title)
     axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6))
-    axes.set_xlim(lowest, 3 * max(max(costs.values()) for costs, _ in series))
+    axes.set_xlim(lowest, room * max(everything))
     axes.grid(alpha=0.3, axis="x")
     if compiled:
-        axes.legend(loc="upper right")
+        figure.legend(loc="outside lower center", ncols=2)  # inside, it would cover numbers
     return figure
 
 

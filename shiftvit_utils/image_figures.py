@@ -72,7 +72,8 @@ def image_grid_figure(
     for k, (image, text) in enumerate(zip(pixels, titles, strict=True)):
         axes = figure.add_subplot(grid[k // columns, k % columns])
         axes.imshow(image, interpolation="nearest")
-        axes.set(xticks=[], yticks=[])
+        # At the top of its place: the layout measures room for titles from there.
+        axes.set(xticks=[], yticks=[], anchor="N")
         axes.spines[:].set_visible(False)
         if text:
             axes.set_title(text, fontsize=9, pad=2)

@@ -51,6 +51,10 @@ _COLOURS = {
 }
 
 
+# nbconvert gives the results of cells the font of its text, even within <pre>.
+_FONT = "font-family: var(--jp-code-font-family, monospace); line-height: 1.3"
+
+
 class SourceCode:
     """Python source that a notebook shows in the colours of its cells, and a terminal as text.
 
@@ -72,7 +76,7 @@ class SourceCode:
             _coloured(token, html.escape(text))
             for token, text in PythonLexer().get_tokens(self.source)
         ]
-        return f"<pre>{''.join(pieces).rstrip()}</pre>"
+        return f'<pre style="{_FONT}">{"".join(pieces).rstrip()}</pre>'
 
 
 def _coloured(token, text):

@@ -306,9 +306,35 @@ def test_wrong_answers_get_the_right_hint(checker, answer, hint, capsys):
 @pytest.mark.parametrize("checker", RIGHT, ids=lambda checker: checker.__name__)
 @pytest.mark.parametrize(
     "garbage",
-    [None, "text", [], {}, object(), lambda *_: object(), lambda: 0, lambda *_: [[1], [1, 2]]],
-    ids=repr,
+    [
+        None,
+        "text",
+        [],
+        {},
+        object(),
+        3.5,
+        1j,
+        [[1], [1, 2]],
+        (None, None),
+        (np.full(3, np.nan),) * 2,
+    ],
+    ids=lambda garbage: type(garbage).__name__,
 )
 def test_garbage_is_told_in_one_line(checker, garbage, capsys):
     assert not checker(garbage)
-    assert capsys.readouterr().out.startswith("✗")
+    assert not checker(lambda *_: garbage)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[0] for line in lines] == ["✗", "✗"]
+
+
+def raises(*_):
+    raise LookupError("mine")
+
+
+@pytest.mark.parametrize("checker", list(RIGHT)[1:], ids=lambda checker: checker.__name__)
+def test_errors_of_the_learner_are_named(checker, capsys):
+    assert not checker(raises)
+    assert not checker(lambda: 0)  # takes no argument
+    first, second = capsys.readouterr().out.splitlines()
+    assert "stopped with LookupError: mine" in first
+    assert "stopped with TypeError" in second

@@ -63,7 +63,7 @@ def not_yet(*_):
         lambda *_: [[1], None], lambda *_: np.zeros((2, 2)), lambda *_: {}["none"],
         lambda x, *_: x, lambda x, *_: x.__setitem__(..., np.nan) or x,
     ],
-    ids=str,
+    ids=lambda garbage: type(garbage).__name__,
 )  # fmt: skip
 def test_garbage_is_answered_with_one_sentence(checker, garbage, capsys):
     assert not checker(garbage)

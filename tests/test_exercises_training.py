@@ -62,6 +62,16 @@ def crashes(*_):
     return {}["no such key"]
 
 
+def crashes_with_a_page(*_):
+    raise ValueError("first line\nsecond line\nthird line")
+
+
+def test_a_long_error_of_the_learner_is_one_line(capsys):
+    assert not exercises.check_top_k_accuracy(crashes_with_a_page)
+    printed = capsys.readouterr().out
+    assert printed == "✗ top_k_accuracy: your code stopped with ValueError: first line\n"
+
+
 @pytest.mark.parametrize(
     ("checker", "answer", "hint"),
     [

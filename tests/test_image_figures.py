@@ -57,15 +57,15 @@ class TestGrid:
         )
         assert texts(figure) == ["dog", "cat", "dog", "dog", "cat"]
 
-    def test_nothing_is_cut_off(self, images):
+    @pytest.mark.parametrize(
+        "around", [{}, {"row_labels": ["automobile"], "title": "Heading"}], ids=["alone", "around"]
+    )
+    @pytest.mark.parametrize("lines", [1, 2, 3])
+    def test_nothing_is_cut_off(self, images, around, lines):
         """The frame of the picture stays white: no text reaches it."""
-        figure = image_figures.image_grid_figure(
-            images,
-            [f"title\nof {k}" for k in range(5)],
-            columns=5,
-            row_labels=["automobile"],
-            title="Heading",
-        )
+        square = images[:, :, :4]
+        titles = ["\n".join(["title"] * lines)] * 5
+        figure = image_figures.image_grid_figure(square, titles, columns=5, **around)
         file = io.BytesIO()
         figure.savefig(file, dpi=100)
         pixels = np.asarray(Image.open(file).convert("L"))

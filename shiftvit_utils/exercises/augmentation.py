@@ -81,7 +81,9 @@ def check_keeps_label(answers):
         raise NotImplementedError
     for name in KEEPS_LABEL:
         if not isinstance(answers[name], bool | np.bool_):
-            raise WrongAnswerError(f"{name!r} must be True or False, yours is {answers[name]!r}.")
+            given = answers[name]
+            yours = repr(given) if isinstance(given, int | str) else f"a {type(given).__name__}"
+            raise WrongAnswerError(f"{name!r} must be True or False, yours is {yours}.")
     wrong = [name for name, (truth, _) in KEEPS_LABEL.items() if bool(answers[name]) != truth]
     if wrong:
         right = len(KEEPS_LABEL) - len(wrong)
@@ -114,6 +116,10 @@ def check_rescale(function):
             f"yours are {got.dtype}, whole numbers: of -1..1 only -1, 0 and 1 are left. Return "
             "float32."
         )
+    if got.dtype.kind != "f":
+        raise WrongAnswerError(f"rescale(images) must hold float32, yours holds {got.dtype}.")
+    if not np.isfinite(got).all():
+        raise WrongAnswerError("some pixels became NaN or infinite. Is there a division by 0?")
     levels = got.reshape(-1, 3)[:, 0].astype(np.float64)  # what becomes of 0, 1, ..., 255
     if np.allclose(levels, 1 - values / 127.5, atol=1e-4):
         raise WrongAnswerError("black became 1 and white -1: yours is a negative of the image.")

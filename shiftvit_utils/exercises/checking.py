@@ -32,7 +32,9 @@ def checker(check):
         except WrongAnswerError as error:
             print(f"✗ {name}: {error}")
         except Exception as error:  # anything at all can go wrong in a learner's code
-            print(f"✗ {name}: your code stopped with {type(error).__name__}: {error}")
+            # Backends write pages; the first line says what happened.
+            message = (str(error).strip().splitlines() or ["no message"])[0]
+            print(f"✗ {name}: your code stopped with {type(error).__name__}: {message}")
         else:
             print(f"✓ {name}: right.")
             return True

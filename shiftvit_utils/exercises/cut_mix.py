@@ -52,11 +52,17 @@ def _check_box(function, where, top, left, height, width):
         raise WrongAnswerError(
             "your function changed the images or labels that it was given. Mix a copy of them."
         )
-    _check_pixels(
-        array(answer[0], "The mixed images", images.shape), images, partners, inside, where
-    )
-    got = array(answer[1], "The mixed labels", labels.shape).astype(float)
-    _check_labels(got, labels, labels[partners], inside.mean(), height * width / 48, where)
+    pixels = _numbers(answer[0], "The mixed images", images.shape)
+    weights = _numbers(answer[1], "The mixed labels", labels.shape)
+    _check_pixels(pixels, images, partners, inside, where)
+    _check_labels(weights, labels, labels[partners], inside.mean(), height * width / 48, where)
+
+
+def _numbers(value, what, shape):
+    result = array(value, what, shape)
+    if result.dtype.kind not in "iuf":
+        raise WrongAnswerError(f"{what} must hold numbers, yours hold {result.dtype}.")
+    return result.astype(float)
 
 
 def _check_pixels(got, images, partners, inside, where):

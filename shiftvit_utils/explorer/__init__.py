@@ -28,7 +28,7 @@ def explorer_html():
     return page.read_text(encoding="utf-8")
 
 
-def show_explorer(height=1190):
+def show_explorer(height=1300):
     """The explorer as the output of a notebook cell.
 
     The page travels inside the output, so a saved notebook and its HTML export keep it. It runs in

@@ -106,8 +106,9 @@ def class_balance_figure(splits, class_names):
     for k, (axes, (name, labels)) in enumerate(zip(panels, splits.items(), strict=True)):
         counts = np.bincount(np.asarray(labels), minlength=len(class_names))
         bars = axes.barh(class_names, counts, color=SPLIT_COLORS[k % len(SPLIT_COLORS)])
-        axes.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=8)
         axes.axvline(counts.mean(), color=PALETTE["grey"], linestyle=":")
+        for count in axes.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=8):
+            count.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})
         axes.set(title=f"{name}: {counts.sum():,}", xlabel="images", xlim=(0, 1.25 * counts.max()))
         axes.locator_params(axis="x", nbins=3)
         axes.xaxis.set_major_formatter("{x:,.0f}")

@@ -1,5 +1,6 @@
 """The notebooks open, run and show their figures in JupyterLab, in a browser, as for a learner."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -33,6 +34,8 @@ SERVER_ARGUMENTS = (
 # Milliseconds, for a machine that has other things to do.
 OPEN_TIMEOUT = 120_000
 RUN_TIMEOUT = 300_000
+START_TIMEOUT = 20_000  # until the first cell runs
+TRIES = 10
 IDLE = ".jp-Notebook-ExecutionIndicator[data-status='idle']"
 OUTPUT = ".jp-CodeCell .jp-OutputArea-output"
 PICTURE = f"{OUTPUT} img"
@@ -150,7 +153,20 @@ def menu(page, name, entry):
 
 def run_all_cells(page, number_of_code_cells):
     """Runs the open notebook to its last cell, or to the first error."""
-    menu(page, "Run", "Run All Cells")
+    from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
+
+    for _ in range(TRIES):
+        menu(page, "Run", "Run All Cells")
+        # Before the kernel is connected, JupyterLab drops the request without a word.
+        with contextlib.suppress(PlaywrightTimeoutError):
+            page.wait_for_function(
+                """complaint => document.querySelector(complaint) ||
+                [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')]
+                .some(prompt => /\\[[*0-9]+\\]/.test(prompt.textContent))""",
+                arg=COMPLAINT,
+                timeout=START_TIMEOUT,
+            )
+            break
     page.wait_for_function(
         """([number, complaint]) => document.querySelector(complaint) ||
         [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')].at(-1).textContent

@@ -15,6 +15,11 @@ from shiftvit_utils.data import Dataset, load_dataset
 from shiftvit_utils.evaluation import classification_metrics, predict_logits
 from shiftvit_utils.inference import Classifier
 from shiftvit_utils.model import ShiftViT
+from shiftvit_utils.official_checkpoint import (
+    load_official_checkpoint,
+    load_official_weights,
+    save_official_state_dict,
+)
 from shiftvit_utils.optimization import build_optimizer, warmup_cosine
 from shiftvit_utils.presets import PRESETS
 from shiftvit_utils.run_folder import RunFolder, newest_run, runs_root
@@ -46,10 +51,13 @@ __all__ = [
     "classification_metrics",
     "load_dataset",
     "load_model",
+    "load_official_checkpoint",
+    "load_official_weights",
     "newest_run",
     "predict_logits",
     "runs_root",
     "save_model",
+    "save_official_state_dict",
     "set_random_seed",
     "shift",
     "train",

@@ -1,0 +1,248 @@
+"""Weights of the authors' PyTorch code, into `ShiftViT` and back.
+
+The authors' network (models/shiftvit.py of microsoft/SPACH) and this one have the same weights
+under other names and in other layouts. PyTorch keeps a convolution as `(out, in, height, width)`;
+here it is a dense layer on flattened squares, `(height * width * in, out)`.
+"""
+
+import re
+
+import keras
+import numpy as np
+
+from shiftvit_utils.model import ShiftViT
+from shiftvit_utils.official_state_dict import read_state_dict, write_state_dict
+from shiftvit_utils.shift import channels_per_group
+
+# Parts of our paths -> parts of the authors' names, in the order in which they are replaced.
+_MODULES = (
+    (r"^patch_embedding/projection", "patch_embed.proj"),
+    (r"^patch_embedding", "patch_embed"),
+    (r"^stage_(\d+)", r"layers.\1"),
+    (r"/block_(\d+)/norm", r".blocks.\1.norm2"),  # norm1 was attention's
+    (r"/block_(\d+)", r".blocks.\1"),
+    (r"/merging", ".downsample"),
+    (r"/mlp/expand", ".mlp.fc1"),
+    (r"/mlp/project", ".mlp.fc2"),
+    (r"/", "."),
+)
+_LEAVES = {
+    "kernel": "weight",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+# PyTorch counts the batches that a batch norm has seen; no result depends on it at momentum 0.1.
+_COUNTER = "num_batches_tracked"
+_FIRST_KEY = "patch_embed.proj.weight"
+
+
+def load_official_checkpoint(
+    path_or_state_dict, num_div=12, image_shape=(224, 224, 3), activation="gelu", **overrides
+):
+    """A `ShiftViT` with the weights of the authors' PyTorch code.
+
+    The shapes tell patch size, channels, blocks, MLP ratio, classes, patch norm, final norm and
+    whether it is batch norm. They do not tell `num_div`, the activation, or group norm from layer
+    norm (the authors use group norm).
+
+    Args:
+        path_or_state_dict: path of a `.pth`, `.pt`, `.bin`, `.safetensors` or `.npz` file, or a
+            dict of arrays or tensors; with the state dict at the top or under `"model"`. Pickled
+            files are read with PyTorch's `weights_only`: no code in them runs.
+        num_div: int, 12 in the authors' networks of 96 channels, 16 in those of 128.
+        image_shape: `(H, W, C)` of the images, H and W divisible by the patch size and by 2 for
+            each merge, 32 in all for the authors' networks.
+        activation: name of a Keras activation, "gelu" in the authors' networks.
+        **overrides: other arguments of `ShiftViT`, such as `normalization="layer"` or
+            `stochastic_depth_rate`.
+
+    Returns:
+        A `ShiftViT`: normalised images `(N, H, W, C)` -> logits `(N, num_classes)`.
+
+    Raises:
+        FileNotFoundError, ImportError: see `read_state_dict`.
+        ValueError: if it is no state dict of this network, naming the missing, unknown and
+            misshapen keys; or if `num_div` or `image_shape` do not fit.
+
+    Reference:
+        models/shiftvit.py in microsoft/SPACH; arXiv 2201.10801.
+
+    >>> state = save_official_state_dict(ShiftViT.from_preset("micro", normalization="group"))
+    >>> load_official_checkpoint(state, image_shape=(32, 32, 3)).count_params()
+    124018
+    """
+    state = read_state_dict(path_or_state_dict)
+    config = _infer_config(state, image_shape)
+    channels_per_group(config["projected_dim"], num_div)
+    if config["projected_dim"] % num_div:
+        raise ValueError(
+            f"num_div={num_div} does not divide the {config['projected_dim']} channels, as it does "
+            "in all networks of the authors, and the weights do not tell it. Their networks of 96 "
+            "channels use num_div=12, those of 128 use num_div=16. For a network of your own, "
+            "build the ShiftViT and call load_official_weights(model, ...)."
+        )
+    _check_image_shape(image_shape, config)
+    config |= {"num_div": num_div, "activation": activation, **overrides}
+    return load_official_weights(ShiftViT(**config), state)
+
+
+def load_official_weights(model, path_or_state_dict):
+    """Puts the authors' weights into a `ShiftViT` that is there already.
+
+    Args:
+        model: `ShiftViT` with the sizes of the checkpoint.
+        path_or_state_dict: as in `load_official_checkpoint`.
+
+    Returns:
+        `model`.
+
+    Raises:
+        ValueError: if keys are missing, unknown or misshapen; the message lists them and `model` is
+            unchanged.
+    """
+    state = read_state_dict(path_or_state_dict)
+    variables = _variables_by_key(model)
+    missing = [key for key in variables if key not in state]
+    unknown = [key for key in state if key not in variables and not key.endswith(_COUNTER)]
+    misshapen = []
+    values = {}
+    for key, (_, shape) in variables.items():
+        if key not in state:
+            continue
+        if state[key].shape == shape:
+            values[key] = _to_keras(state[key])
+        else:
+            misshapen.append(f"{key} is {state[key].shape}, not {shape}")
+    problems = {"missing": missing, "unknown": unknown, "misshapen": misshapen}
+    if any(problems.values()):
+        lists = [f"{what}: {', '.join(keys)}" for what, keys in problems.items() if keys]
+        raise ValueError(
+            "The checkpoint does not fit this ShiftViT.\n  "
+            + "\n  ".join(lists)
+            + "\nCheck the arguments that shapes cannot tell, or whether it is another network."
+        )
+    for key, (variable, _) in variables.items():
+        variable.assign(values[key])
+    return model
+
+
+def save_official_state_dict(model, path=None):
+    """The weights of a `ShiftViT` under the names and in the layouts of the authors' code.
+
+    Args:
+        model: `ShiftViT`.
+        path: None, or a file to write as well: `.pth`, `.pt`, `.bin`, `.safetensors` or `.npz`.
+
+    Returns:
+        dict of str to float32 numpy array. Batch norms also get PyTorch's counter of batches, an
+        int64 0, because `load_state_dict` asks for it.
+
+    Raises:
+        ValueError: if `model` is no `ShiftViT`, or `path` has another ending.
+
+    >>> model = ShiftViT.from_preset("micro")
+    >>> save_official_state_dict(model)["patch_embed.proj.weight"].shape
+    (24, 3, 4, 4)
+    """
+    state = {}
+    for key, (variable, shape) in _variables_by_key(model).items():
+        state[key] = _to_pytorch(np.asarray(keras.ops.convert_to_numpy(variable), "float32"), shape)
+        if key.endswith("running_var"):
+            state[key.replace("running_var", _COUNTER)] = np.zeros((), "int64")
+    if path is not None:
+        write_state_dict(state, path)
+    return state
+
+
+def _infer_config(state, image_shape):
+    if _FIRST_KEY not in state or state[_FIRST_KEY].ndim != 4:
+        some = ", ".join(list(state)[:5]) or "none"
+        raise ValueError(
+            "This is no state dict of the authors' ShiftViT: it has no convolution "
+            f"{_FIRST_KEY!r}. Its first keys: {some}."
+        )
+    projected_dim, _, patch_size, _ = state[_FIRST_KEY].shape
+    blocks = re.compile(r"layers\.(\d+)\.blocks\.(\d+)\.")
+    depths: dict[int, int] = {}
+    for found in filter(None, map(blocks.match, state)):
+        stage, block = map(int, found.groups())
+        depths[stage] = max(depths.get(stage, 0), block + 1)
+    hidden = "layers.0.blocks.0.mlp.fc1.weight"
+    needed = [key for key in (hidden, "head.weight") if key not in state]
+    if needed:
+        raise ValueError(
+            "The size of the network cannot be told: the checkpoint has no "
+            f"{' and no '.join(needed)}. (A network without a classifier head cannot be loaded.)"
+        )
+    ratio = len(state[hidden]) / projected_dim
+    num_stages = 1 + sum(key.endswith(".downsample.reduction.weight") for key in state)
+    return {
+        "image_shape": tuple(image_shape),
+        "num_classes": len(state["head.weight"]),
+        "patch_size": patch_size,
+        "projected_dim": projected_dim,
+        "num_shift_blocks_per_stages": tuple(depths.get(k, 0) for k in range(num_stages)),
+        "mlp_expand_ratio": int(ratio) if ratio.is_integer() else ratio,
+        "normalization": "batch" if any(k.endswith("running_mean") for k in state) else "group",
+        "patch_norm": "patch_embed.norm.weight" in state,
+        "final_norm": "norm.weight" in state,
+    }
+
+
+def _check_image_shape(image_shape, config):
+    stride = config["patch_size"] * 2 ** (len(config["num_shift_blocks_per_stages"]) - 1)
+    if any(size is not None and size % stride for size in image_shape[:2]):
+        raise ValueError(
+            f"image_shape={tuple(image_shape)}: height and width must be divisible by {stride}. At "
+            "an odd map the authors' patch merging drops the last line, while this library's pads "
+            "it, so the results would differ."
+        )
+
+
+def _variables_by_key(model):
+    """Each variable of `model` with its PyTorch shape, by the authors' name."""
+    if not isinstance(model, ShiftViT):
+        raise ValueError(
+            f"Needs a ShiftViT, got a {type(model).__name__}. The network inside a classifier is "
+            'model.get_layer("shiftvit").'
+        )
+    patch_size = model.get_config()["patch_size"]
+    variables = {}
+    for variable in model.weights:
+        key = _official_key(variable.path)
+        shape = tuple(variable.shape)
+        if variable.path.endswith("kernel"):
+            shape = _kernel_shape(key, shape, patch_size)
+        variables[key] = (variable, shape)
+    return variables
+
+
+def _official_key(path):
+    module, _, leaf = path.rpartition("/")
+    for ours, theirs in _MODULES:
+        module = re.sub(ours, theirs, module)
+    return f"{module}.{_LEAVES.get(leaf, leaf)}"
+
+
+def _kernel_shape(key, shape, patch_size):
+    """`(h * w * in, out)` -> `(out, in, h, w)`; the head is PyTorch's Linear, `(out, in)`."""
+    rows, units = shape
+    if key == "head.weight":
+        return units, rows
+    side = {"proj": patch_size, "reduction": 2}.get(key.split(".")[-2], 1)
+    return units, rows // side**2, side, side
+
+
+def _to_keras(value):
+    if value.ndim == 4:  # (out, in, h, w) -> (h * w * in, out)
+        return value.transpose(2, 3, 1, 0).reshape(-1, len(value))
+    return value.T if value.ndim == 2 else value
+
+
+def _to_pytorch(value, shape):
+    if len(shape) == 4:
+        units, channels, height, width = shape
+        return value.reshape(height, width, channels, units).transpose(3, 2, 0, 1)
+    return value.T if len(shape) == 2 else value

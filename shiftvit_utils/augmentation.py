@@ -2,13 +2,14 @@
 
 Keras's own `RandomCrop` and `RandomTranslation` switch compilation off for the whole model, and
 `RandomCrop` cuts all images of a batch at the same place. `RandomCropPerImage` does neither. The
-flip and the resize are Keras's.
+flip and the resize are Keras's. One crop for all is here too, as `"keras_io_2022"`: what the
+published Keras example did is a baseline, and compiles.
 """
 
 import keras
 from keras import ops
 
-AUGMENTATIONS = ("light", "published", "none")
+AUGMENTATIONS = ("light", "published", "keras_io_2022", "none")
 
 
 @keras.saving.register_keras_serializable(package="shiftvit_utils")
@@ -90,8 +91,11 @@ class RandomCropPerImage(keras.layers.Layer):
 class Augmentation(keras.layers.Layer):
     """Brings images to the network's size and, in training, crops and flips each in its own way.
 
-    - "published": the recipe of the published Keras example. Resize a little too large (52 for a
+    - "published": the sizes of the published Keras example. Resize a little too large (52 for a
       network of 48), cut a random window, flip left and right. Evaluation cuts the centre window.
+    - "keras_io_2022": the same, but as the example ran it: one window for all images of a batch,
+      and evaluation shrinks the whole enlarged image, as Keras 2's `RandomCrop` did.
+      (`build_classifier` then scales to 0..1, as the example did.)
     - "light": move the image by up to `max_translation` pixels, black coming in, and flip.
       Evaluation leaves it as is.
     - "none": resize only.
@@ -99,7 +103,7 @@ class Augmentation(keras.layers.Layer):
     Args:
         height: int, of the output, in pixels.
         width: int, of the output, in pixels.
-        augmentation: "published", "light" or "none".
+        augmentation: "light", "published", "keras_io_2022" or "none".
         horizontal_flip: bool, mirror half of the images (wrong for digits and letters).
         max_translation: int >= 0, in pixels, for "light".
         seed: int or None, for the same random numbers in every run.
@@ -112,7 +116,7 @@ class Augmentation(keras.layers.Layer):
     Output shape: `(N, height, width, C)`, same range of values.
 
     Raises:
-        ValueError: if `augmentation` is none of the three, or `max_translation` is negative.
+        ValueError: if `augmentation` is none of the four, or `max_translation` is negative.
 
     >>> images = keras.ops.ones((2, 32, 32, 3))
     >>> Augmentation(48, 48, "published")(images, training=True).shape == (2, 48, 48, 3)
@@ -144,11 +148,15 @@ class Augmentation(keras.layers.Layer):
         self.seed = seed
 
         resize_height, resize_width = height, width
-        if augmentation == "published":  # the example's 52 for 48, in proportion
+        # The example's 52 for 48, in proportion.
+        if augmentation in ("published", "keras_io_2022"):
             resize_height, resize_width = height + height // 12, width + width // 12
         flip_seed = None if seed is None else seed + 1
         self.resize = keras.layers.Resizing(
             resize_height, resize_width, data_format="channels_last", dtype=self.dtype_policy
+        )
+        self.shrink = keras.layers.Resizing(
+            height, width, data_format="channels_last", dtype=self.dtype_policy
         )
         self.crop = RandomCropPerImage(height, width, seed=seed, dtype=self.dtype_policy)
         self.flip = keras.layers.RandomFlip(
@@ -164,13 +172,25 @@ class Augmentation(keras.layers.Layer):
         x = self.resize(images) if self.needs_resize else images
         if self.augmentation == "none":
             return x
-        if self.augmentation == "published":
+        if self.augmentation == "keras_io_2022":
+            x = self._crop_at_one_place(x) if training else self.shrink(x)
+        elif self.augmentation == "published":
             x = self.crop(x, training=training)
         elif training:
             p = self.max_translation
             x = self.crop(ops.pad(x, [(0, 0), (p, p), (p, p), (0, 0)]), training=True)
         # `training` is always handed on: without it Keras's flip takes it to be True.
         return self.flip(x, training=training) if self.horizontal_flip else x
+
+    def _crop_at_one_place(self, images):
+        """One random window for the whole batch, each place as likely."""
+        spare = (images.shape[1] - self.height, images.shape[2] - self.width)
+        # The crop's own generator, so that the state of a run has the same variables as any other.
+        uniform = keras.random.uniform((2,), dtype="float32", seed=self.crop.seed_generator)
+        top, left = (ops.cast(uniform[k] * (spare[k] + 1), "int32") for k in (0, 1))
+        rows = top + ops.arange(self.height, dtype="int32")
+        columns = left + ops.arange(self.width, dtype="int32")
+        return ops.take(ops.take(images, rows, axis=1), columns, axis=2)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.height, self.width, input_shape[-1])

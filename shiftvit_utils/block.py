@@ -214,6 +214,8 @@ class ShiftViTBlock(keras.layers.Layer):
         normalization: "layer", "group" or "batch".
         activation: name of a Keras activation.
         kernel_initializer: name, configuration or instance of a Keras initializer.
+        shift_variant: "paper", "border_zeroing" or "none"; see `Shift`.
+        group_channels: None, or an int >= 1: channels of each moving group; see `Shift`.
         **kwargs: `name`, `dtype` and the other arguments of every Keras layer.
 
     Call arguments:
@@ -240,12 +242,21 @@ class ShiftViTBlock(keras.layers.Layer):
         normalization="layer",
         activation="gelu",
         kernel_initializer="glorot_uniform",
+        shift_variant="paper",
+        group_channels=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.epsilon = epsilon
         self.normalization = normalization
-        self.shift = Shift(num_div, shift_pixel, dtype=self.dtype_policy, name="shift")
+        self.shift = Shift(
+            num_div,
+            shift_pixel,
+            shift_variant,
+            group_channels,
+            dtype=self.dtype_policy,
+            name="shift",
+        )
         self.norm = make_normalization(normalization, epsilon, self.dtype_policy, name="norm")
         self.mlp = MLP(
             mlp_expand_ratio,
@@ -283,4 +294,6 @@ class ShiftViTBlock(keras.layers.Layer):
             "normalization": self.normalization,
             "activation": mlp["activation"],
             "kernel_initializer": mlp["kernel_initializer"],
+            "shift_variant": self.shift.shift_variant,
+            "group_channels": self.shift.group_channels,
         }

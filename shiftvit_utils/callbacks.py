@@ -72,7 +72,7 @@ class EpochStart(keras.callbacks.Callback):
 
 
 class EpochEnd(keras.callbacks.Callback):
-    """Ends an epoch: validates, keeps the best model, adds to the history, saves the state, logs.
+    """Ends an epoch: validates, keeps the model, adds to the history, saves the state, logs.
 
     Args:
         run: `RunFolder`.
@@ -82,9 +82,13 @@ class EpochEnd(keras.callbacks.Callback):
         patience: None or int, epochs without a better validation accuracy after which training
             stops.
         save_every_steps: int, 0 for once an epoch.
+        keep_last: bool, keep the model of every epoch, so that the last one stays, whatever it is
+            worth; else only one that is better than all before.
     """
 
-    def __init__(self, run, dataset, batches, epochs, patience=None, save_every_steps=0):
+    def __init__(
+        self, run, dataset, batches, epochs, patience=None, save_every_steps=0, keep_last=False
+    ):
         super().__init__()
         self.run = run
         self.dataset = dataset
@@ -92,6 +96,7 @@ class EpochEnd(keras.callbacks.Callback):
         self.epochs = epochs
         self.patience = patience
         self.save_every_steps = save_every_steps
+        self.keep_last = keep_last
         self.history = []
 
     @property
@@ -174,7 +179,8 @@ class EpochEnd(keras.callbacks.Callback):
             self.model.set_weights(self.model.get_weights())
         logits = predict_logits(self.model, self.dataset.x_val, self.batches.batch_size)
         validation = classification_metrics(logits, self.dataset.y_val)
-        if validation["top1"] > max((row["val_top1"] for row in self.history), default=-1.0):
+        is_best = validation["top1"] > max((row["val_top1"] for row in self.history), default=-1.0)
+        if is_best or self.keep_last:
             save_model(self.model, self.run.model_path, self.dataset.class_names)
         if trained is not None:
             self.model.set_weights(trained)

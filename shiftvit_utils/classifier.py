@@ -21,11 +21,13 @@ def build_classifier(
 ):
     """A `ShiftViT` behind its preprocessing: resize, augment (in training only), scale to -1..1.
 
+    With `augmentation="keras_io_2022"` the scale is that of the published Keras example, 0..1.
+
     Args:
         preset: str, a key of `PRESETS`.
         num_classes: int, number of logits.
         image_shape: `(H, W, 3)` of the raw images.
-        augmentation: "light", "published" or "none"; see `Augmentation`.
+        augmentation: "light", "published", "keras_io_2022" or "none"; see `Augmentation`.
         horizontal_flip: bool, mirror half of the training images.
         max_translation: int >= 0, in pixels, for "light".
         seed: int or None. With a seed, initial weights and random numbers are the same in every run
@@ -61,6 +63,7 @@ def build_classifier(
         dtype="float32",
         name="augmentation",
     )(images)  # (N, height, width, 3)
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="rescaling")(x)
+    scale, offset = (1 / 255, 0.0) if augmentation == "keras_io_2022" else (1 / 127.5, -1.0)
+    x = keras.layers.Rescaling(scale, offset, dtype="float32", name="rescaling")(x)
     logits = ShiftViT(**network_config, dtype=dtype, name="shiftvit")(x)  # (N, num_classes)
     return keras.Model(images, logits, name=f"{preset}_classifier")

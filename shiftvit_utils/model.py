@@ -5,8 +5,10 @@ import numpy as np
 
 from shiftvit_utils.block import check_rate, make_dense, make_normalization
 from shiftvit_utils.presets import preset_config
-from shiftvit_utils.shift import channels_per_group
+from shiftvit_utils.shift import group_size
 from shiftvit_utils.stage import PatchEmbedding, StackedShiftBlocks
+
+DROP_PATH_RAMPS = ("network", "stage")
 
 
 def drop_path_ramp(stochastic_depth_rate, num_blocks_per_stage):
@@ -27,6 +29,31 @@ def drop_path_ramp(stochastic_depth_rate, num_blocks_per_stage):
     return [rates.tolist() for rates in np.split(ramp, last_of_stage)]
 
 
+def drop_path_rates(stochastic_depth_rate, num_blocks_per_stage, ramp="network"):
+    """Drop path rates of all blocks, along one of the two ramps in use.
+
+    Args:
+        stochastic_depth_rate: float in [0, 1), where a ramp ends.
+        num_blocks_per_stage: sequence of ints.
+        ramp: "network", one ramp over all blocks (the authors' code), or "stage", a ramp from 0 in
+            every stage (the published Keras example).
+
+    Returns:
+        list of lists of floats, one list a stage.
+
+    Raises:
+        ValueError: for another `ramp`.
+
+    >>> drop_path_rates(0.5, (2, 1, 3), ramp="stage")
+    [[0.0, 0.5], [0.0], [0.0, 0.25, 0.5]]
+    """
+    if ramp == "network":
+        return drop_path_ramp(stochastic_depth_rate, num_blocks_per_stage)
+    if ramp == "stage":
+        return [np.linspace(0.0, stochastic_depth_rate, n).tolist() for n in num_blocks_per_stage]
+    raise ValueError(f"drop_path_ramp must be one of {DROP_PATH_RAMPS}, got {ramp!r}.")
+
+
 @keras.saving.register_keras_serializable(package="shiftvit_utils")
 class ShiftViT(keras.Model):
     """The hierarchical vision transformer of the paper, with a shift in place of attention.
@@ -42,7 +69,7 @@ class ShiftViT(keras.Model):
         mlp_expand_ratio: number > 0, hidden units of each MLP per channel.
         mlp_dropout_rate: float in [0, 1), dropout in the MLPs.
         stochastic_depth_rate: float in [0, 1), drop path rate of the last block; it rises linearly
-            from 0.
+            from 0, as `drop_path_ramp` says.
         epsilon: float, added to the variance in every normalisation.
         normalization: "layer", "group" (the paper's) or "batch".
         activation: name of a Keras activation; "gelu" is the exact one.
@@ -50,6 +77,12 @@ class ShiftViT(keras.Model):
             The ImageNet presets start as the authors' code does.
         patch_norm: bool, normalise after the patch embedding.
         final_norm: bool, normalise before the average pooling.
+        shift_variant: "paper"; or, to compare with it, "border_zeroing" (the published Keras
+            example: no pixel moves, lines at the border become zero) or "none".
+        group_channels: None, or an int >= 1: each moving group has so many channels in every stage,
+            instead of `C // num_div`. The published Keras example has 12.
+        drop_path_ramp: "network", one ramp over all blocks, or "stage", from 0 again in every stage
+            (the published Keras example).
         dtype: dtype policy such as "mixed_bfloat16"; None is Keras's global one.
         name: str, name of the model.
         trainable: bool.
@@ -91,6 +124,9 @@ class ShiftViT(keras.Model):
         patch_norm=True,
         final_norm=True,
         kernel_initializer="glorot_uniform",
+        shift_variant="paper",
+        group_channels=None,
+        drop_path_ramp="network",
         dtype=None,
         name=None,
         trainable=True,
@@ -104,7 +140,8 @@ class ShiftViT(keras.Model):
         blocks_per_stage = tuple(num_shift_blocks_per_stages)
         _check_sizes(image_shape, num_classes, patch_size, projected_dim, blocks_per_stage)
         check_rate("stochastic_depth_rate", stochastic_depth_rate)
-        channels_per_group(projected_dim, num_div)
+        group_size(projected_dim, num_div, group_channels)
+        rates_of_stages = drop_path_rates(stochastic_depth_rate, blocks_per_stage, drop_path_ramp)
 
         # --- Layers ---
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
@@ -118,8 +155,7 @@ class ShiftViT(keras.Model):
             dtype=policy,
             name="patch_embedding",
         )
-        ramp = drop_path_ramp(stochastic_depth_rate, blocks_per_stage)
-        last = len(ramp) - 1
+        last = len(rates_of_stages) - 1
         stages = [
             StackedShiftBlocks(
                 rates,
@@ -132,10 +168,12 @@ class ShiftViT(keras.Model):
                 normalization=normalization,
                 activation=activation,
                 kernel_initializer=kernel_initializer,
+                shift_variant=shift_variant,
+                group_channels=group_channels,
                 dtype=policy,
                 name=f"stage_{k}",
             )
-            for k, rates in enumerate(ramp)
+            for k, rates in enumerate(rates_of_stages)
         ]
         norm = (
             make_normalization(normalization, epsilon, policy, name="norm") if final_norm else None
@@ -177,6 +215,9 @@ class ShiftViT(keras.Model):
             "kernel_initializer": keras.initializers.serialize(
                 keras.initializers.get(kernel_initializer)
             ),
+            "shift_variant": shift_variant,
+            "group_channels": group_channels,
+            "drop_path_ramp": drop_path_ramp,
         }
 
     @classmethod

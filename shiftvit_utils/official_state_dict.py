@@ -36,10 +36,11 @@ def read_state_dict(path_or_state_dict):
     ['head.bias']
     """
     if isinstance(path_or_state_dict, dict):
-        origin, content = "the dict", path_or_state_dict
+        origin: object = "the dict"
+        content = path_or_state_dict
     else:
-        origin = Path(path_or_state_dict)
-        content = _read_file(origin)
+        origin = path_or_state_dict
+        content = _read_file(Path(path_or_state_dict))
     if isinstance(content.get("model"), dict):
         content = content["model"]
     elif any(name.startswith(_PREFIX) for name in content):

@@ -1,6 +1,7 @@
 """A run folder: where one training run keeps its model, its history and the state to resume from.
 
-model.keras        the model to use: the weights of the best validation accuracy
+model.keras        the model to use: the weights of the best validation accuracy,
+                   or the last, as `keep_weights` says
 last.weights.h5    the last state, with that of the optimizer: what a killed run resumes from
 history.csv        one row an epoch
 config.json        the configuration of the run

@@ -2,7 +2,8 @@
 
 Four groups of channels slide by `shift_pixel` pixels, one group in each direction; all other
 channels stay. No parameters, no multiplications: only where a number stands changes. This module
-holds the function and the layer that wraps it, and nothing else of the network.
+holds the function and the layer that wraps it, and nothing else of the network. The layer can also
+do what the published Keras example does instead, for comparison.
 """
 
 import keras
@@ -12,6 +13,10 @@ from keras import ops
 # along that axis). The order is the one of the authors' code, so that their weights meet the
 # channels they were trained with.
 DIRECTIONS = {"left": (2, -1), "right": (2, +1), "up": (1, -1), "down": (1, +1)}
+
+# What the layer `Shift` does with its four groups. Only the first is the paper's; the other two
+# are what it is compared with.
+SHIFT_VARIANTS = ("paper", "border_zeroing", "none")
 
 
 def channels_per_group(channels, num_div):
@@ -51,6 +56,49 @@ def channels_per_group(channels, num_div):
             f"but there are {channels}. Use num_div >= 4."
         )
     return group
+
+
+def group_size(channels, num_div, group_channels=None):
+    """Channels of each of the four groups: `group_channels` if given, else `C // num_div`.
+
+    Args:
+        channels: int, the size C of the channel axis.
+        num_div: int, the paper's divisor; without effect if `group_channels` is given.
+        group_channels: None, or an int >= 1.
+
+    Returns:
+        int.
+
+    Raises:
+        ValueError: if the four groups do not fit into the channels, or one would be empty.
+
+    >>> group_size(96, 12), group_size(192, 12), group_size(192, 12, group_channels=12)
+    (8, 16, 12)
+    """
+    check_group_channels(group_channels)
+    if group_channels is None:
+        return channels_per_group(channels, num_div)
+    if channels is None or 4 * group_channels > channels:
+        raise ValueError(
+            f"Four groups of group_channels={group_channels} need {4 * group_channels} channels, "
+            f"but there are {channels}. Use a smaller group_channels, or None for C // num_div."
+        )
+    return group_channels
+
+
+def check_group_channels(group_channels):
+    """Raises a ValueError unless `group_channels` is None or an int >= 1."""
+    if group_channels is not None and (type(group_channels) is not int or group_channels < 1):
+        raise ValueError(
+            "group_channels must be None (C // num_div channels a group) or an int >= 1, got "
+            f"{group_channels!r}."
+        )
+
+
+def check_shift_variant(shift_variant):
+    """Raises a ValueError unless `shift_variant` is one of `SHIFT_VARIANTS`."""
+    if shift_variant not in SHIFT_VARIANTS:
+        raise ValueError(f"shift_variant must be one of {SHIFT_VARIANTS}, got {shift_variant!r}.")
 
 
 def shift(x, num_div=12, shift_pixel=1):
@@ -122,13 +170,46 @@ def _move(x, axis, pixels):
     return ops.pad(x, padding)[tuple(kept)]
 
 
+def zero_borders(x, shift_pixel=1):
+    """What the published Keras example does in place of the shift: blanks lines, moves nothing.
+
+    It cuts a rectangle out of each quarter of the channels and pads it back where it came from, so
+    that `shift_pixel` lines become zero: those at which `shift` lets zeros in.
+
+    Args:
+        x: tensor `(N, H, W, 4 * g)` of any dtype: the four groups and no other channel.
+        shift_pixel: int >= 0, in pixels.
+
+    Returns:
+        A tensor with the shape and dtype of `x`.
+
+    >>> import numpy as np
+    >>> row = np.arange(1.0, 5.0, dtype="float32").reshape(1, 1, 4, 1).repeat(4, axis=-1)
+    >>> keras.ops.convert_to_numpy(zero_borders(row))[0, 0, :, 0].tolist()
+    [1.0, 2.0, 3.0, 0.0]
+    """
+    group = x.shape[-1] // 4
+    blanked = []
+    for k, (axis, sign) in enumerate(DIRECTIONS.values()):
+        part = x[..., k * group : (k + 1) * group]
+        # The other way and back: the same as cutting and padding at one end, and it needs to know
+        # neither height nor width.
+        away = _move(part, axis, -sign * shift_pixel)
+        blanked.append(_move(away, axis, sign * shift_pixel))
+    return ops.concatenate(blanked, axis=-1)
+
+
 @keras.saving.register_keras_serializable(package="shiftvit_utils")
 class Shift(keras.layers.Layer):
-    """`shift()` as a layer without weights.
+    """`shift()` as a layer without weights, and what it is compared with.
 
     Args:
         num_div: int, the four groups hold `C // num_div` channels each.
         shift_pixel: int >= 0, how far the groups move, in pixels.
+        shift_variant: "paper" moves the groups. "border_zeroing" is the published Keras example,
+            which moves nothing and blanks the lines at the border. "none" leaves all as it is.
+        group_channels: None, or an int >= 1: so many channels in each group, whatever `num_div` and
+            C are. The published Keras example has 12, in every stage.
         **kwargs: `name`, `dtype` and the other arguments of every Keras layer.
 
     Call arguments:
@@ -143,18 +224,34 @@ class Shift(keras.layers.Layer):
     True
     """
 
-    def __init__(self, num_div=12, shift_pixel=1, **kwargs):
+    def __init__(
+        self, num_div=12, shift_pixel=1, shift_variant="paper", group_channels=None, **kwargs
+    ):
         super().__init__(**kwargs)
         check_shift_pixel(shift_pixel)
+        check_shift_variant(shift_variant)
+        check_group_channels(group_channels)
         self.num_div = num_div
         self.shift_pixel = shift_pixel
+        self.shift_variant = shift_variant
+        self.group_channels = group_channels
 
     def build(self, input_shape):
-        channels_per_group(input_shape[-1], self.num_div)
+        group_size(input_shape[-1], self.num_div, self.group_channels)
         self.built = True
 
     def call(self, inputs):
-        return shift(inputs, self.num_div, self.shift_pixel)
+        if self.shift_variant == "none":
+            return inputs
+        if self.shift_variant == "paper" and self.group_channels is None:
+            return shift(inputs, self.num_div, self.shift_pixel)
+        moving_channels = 4 * group_size(inputs.shape[-1], self.num_div, self.group_channels)
+        moving, rest = inputs[..., :moving_channels], inputs[..., moving_channels:]
+        if self.shift_variant == "paper":
+            moving = shift(moving, num_div=4, shift_pixel=self.shift_pixel)
+        else:
+            moving = zero_borders(moving, self.shift_pixel)
+        return ops.concatenate([moving, rest], axis=-1)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
@@ -163,4 +260,10 @@ class Shift(keras.layers.Layer):
         return keras.KerasTensor(inputs.shape, inputs.dtype)
 
     def get_config(self):
-        return {**super().get_config(), "num_div": self.num_div, "shift_pixel": self.shift_pixel}
+        return {
+            **super().get_config(),
+            "num_div": self.num_div,
+            "shift_pixel": self.shift_pixel,
+            "shift_variant": self.shift_variant,
+            "group_channels": self.group_channels,
+        }

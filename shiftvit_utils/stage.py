@@ -193,7 +193,7 @@ class StackedShiftBlocks(keras.layers.Layer):
             of blocks.
         merge: bool, end with `PatchMerging`.
         num_div, shift_pixel, mlp_expand_ratio, mlp_dropout_rate, epsilon, normalization,
-            activation, kernel_initializer: as in `ShiftViTBlock`.
+            activation, kernel_initializer, shift_variant, group_channels: as in `ShiftViTBlock`.
         **kwargs: `name`, `dtype` and the other arguments of every Keras layer.
 
     Call arguments:
@@ -218,6 +218,8 @@ class StackedShiftBlocks(keras.layers.Layer):
         normalization="layer",
         activation="gelu",
         kernel_initializer="glorot_uniform",
+        shift_variant="paper",
+        group_channels=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -233,6 +235,8 @@ class StackedShiftBlocks(keras.layers.Layer):
             "kernel_initializer": keras.initializers.serialize(
                 keras.initializers.get(kernel_initializer)
             ),
+            "shift_variant": shift_variant,
+            "group_channels": group_channels,
         }
         self.blocks = [
             ShiftViTBlock(

@@ -21,6 +21,14 @@ from shiftvit_utils.saving import load_model
 # Weights, two Adam moments and an average, in float32, saved beside the file that they replace, and
 # the best model.
 BYTES_PER_PARAMETER = 4 * 4 * 3
+# What a run may set otherwise in the network than its preset.
+NETWORK_SETTINGS = (
+    "mlp_dropout_rate",
+    "stochastic_depth_rate",
+    "drop_path_ramp",
+    "shift_variant",
+    "group_channels",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +37,8 @@ class TrainResult:
 
     Args:
         run: the `RunFolder`.
-        model: `keras.Model`, the best by validation, as in `model.keras`.
+        model: `keras.Model`, as in `model.keras`: the best by validation, or the last if
+            `keep_weights="last"`.
         dataset: the `Dataset` it was trained on.
         metrics: dict, the content of `metrics.json`.
         history: list of dicts, the rows of `history.csv`.
@@ -90,14 +99,18 @@ def train(config):
         else:
             _fit(config, model, run, dataset, batches)
             _evaluate(config, model, run, dataset)
-        best_model, _ = load_model(run.model_path)
-    return TrainResult(run, best_model, dataset, run.read_metrics(), run.read_history())
+        kept_model, _ = load_model(run.model_path)
+    return TrainResult(run, kept_model, dataset, run.read_metrics(), run.read_history())
 
 
 def _compiled_classifier(config, dataset, steps_per_epoch):
-    overrides = {"mlp_dropout_rate": config.mlp_dropout_rate}
-    if config.stochastic_depth_rate is not None:
-        overrides["stochastic_depth_rate"] = config.stochastic_depth_rate
+    overrides = {
+        name: getattr(config, name)
+        for name in NETWORK_SETTINGS
+        if getattr(config, name) is not None
+    }
+    if config.group_channels == 0:
+        overrides["group_channels"] = None  # C // num_div, whatever the recipe has
     model = build_classifier(
         config.preset,
         num_classes=dataset.num_classes,
@@ -119,6 +132,7 @@ def _compiled_classifier(config, dataset, steps_per_epoch):
         schedule,
         config.weight_decay,
         config.weight_decay_mode,
+        decay_all=bool(config.decay_all),
         ema_momentum=config.ema_momentum,
         global_clipnorm=config.global_clipnorm,
     )
@@ -213,8 +227,9 @@ def _fit(config, model, run, dataset, batches):
         dataset,
         batches,
         config.epochs,
-        config.early_stopping_patience,
+        config.early_stopping_patience or None,
         config.save_every_steps,
+        keep_last=config.keep_weights == "last",
     )
     epoch_end.history = run.read_history()[
         :epoch
@@ -238,10 +253,12 @@ def _fit(config, model, run, dataset, batches):
 
 
 def _evaluate(config, model, run, dataset):
-    """The one look at the test set, with the weights that the validation set chose."""
+    """The one look at the test set, with the weights that were kept."""
     history = run.read_history()
-    best_model, _ = load_model(run.model_path)
-    model.set_weights(best_model.get_weights())  # `model` has its compiled function already
+    best_epoch = max(history, key=lambda row: row["val_top1"])["epoch"]
+    kept_epoch = history[-1]["epoch"] if config.keep_weights == "last" else best_epoch
+    kept_model, _ = load_model(run.model_path)
+    model.set_weights(kept_model.get_weights())  # `model` has its compiled function already
     start = time.perf_counter()
     scores: dict[str, float] = {}
     for split in ("test", "val"):
@@ -256,7 +273,8 @@ def _evaluate(config, model, run, dataset):
         {
             **scores,
             "epochs": len(history),
-            "best_epoch": max(history, key=lambda row: row["val_top1"])["epoch"],
+            "best_epoch": best_epoch,
+            "kept_epoch": kept_epoch,
             "train_seconds": sum(row["seconds"] for row in history),
             "evaluation_seconds": evaluation_seconds,
             "images_per_second": steady[len(steady) // 2],

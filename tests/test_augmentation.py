@@ -100,7 +100,7 @@ def test_flips_half_of_the_images():
     assert flipped.mean() == pytest.approx(0.5, abs=5 * np.sqrt(0.25 / 1000))
 
 
-@pytest.mark.parametrize("augmentation", ["light", "published"])
+@pytest.mark.parametrize("augmentation", ["light", "published", "keras_io_2022"])
 def test_never_flips_without_horizontal_flip(augmentation):
     layer = Augmentation(24, 24, augmentation, horizontal_flip=False, seed=1)
     out = as_numpy(layer(100.0 * numbered(200, 24, 24), training=True))
@@ -109,7 +109,7 @@ def test_never_flips_without_horizontal_flip(augmentation):
 
 
 @pytest.mark.parametrize("flip", [True, False])
-@pytest.mark.parametrize("augmentation", ["light", "published", "none"])
+@pytest.mark.parametrize("augmentation", ["light", "published", "keras_io_2022", "none"])
 def test_is_never_random_outside_training(augmentation, flip):
     images = np.random.default_rng(0).uniform(0, 255, (16, 24, 24, 3)).astype("float32")
     layer = Augmentation(24, 24, augmentation, horizontal_flip=flip)
@@ -140,6 +140,54 @@ def test_published_resizes_to_52_and_crops_48():
     assert len(set(distance.argmin(axis=0))) > 12
 
 
+def test_keras_io_2022_cuts_one_window_of_the_batch_and_all_are_as_likely():
+    """Numbered images of the size of the window are resized first: so ask for the larger size."""
+    count = 600
+    layer = Augmentation(24, 24, "keras_io_2022", horizontal_flip=False, seed=1)
+    images = numbered(3, 26, 26)  # 24 + 24 // 12, so that nothing has to be resized
+    found = []
+    for _ in range(count):
+        places = offsets(as_numpy(layer(images, training=True)))
+        assert (places == places[0]).all(), "images of one batch cut at several places"
+        found.append(tuple(places[0]))
+    seen = np.zeros((3, 3))
+    np.add.at(seen, tuple(np.transpose(found)), 1)  # fails outside the legal windows
+    assert ((seen - count / 9) ** 2 / (count / 9)).sum() < 26.1  # 8 degrees: once in a thousand
+
+
+def test_keras_io_2022_resizes_to_52_and_differs_from_call_to_call():
+    image = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3)).astype("float32")
+    layer = Augmentation(48, 48, "keras_io_2022", horizontal_flip=False, seed=1)
+    larger = bilinear(image[0], (52, 52))
+    # At rest the whole enlarged image is shrunk again: nothing of it is cut off.
+    # (Pillow would also blur when it shrinks; Keras does not.)
+    places = np.clip((np.arange(48) + 0.5) * 52 / 48 - 0.5, 0, 51)
+    weights = np.stack([np.interp(places, np.arange(52), row) for row in np.eye(52)], axis=1)
+    shrunk = np.einsum("rh,cw,hwd->rcd", weights, weights, larger)
+    np.testing.assert_allclose(as_numpy(layer(image))[0], shrunk, atol=0.01)
+    assert np.abs(shrunk - larger[2:50, 2:50]).max() > 10
+    windows = np.stack([larger[r : r + 48, c : c + 48] for r in range(5) for c in range(5)])
+    found = set()
+    for _ in range(20):
+        batch = as_numpy(layer(np.repeat(image, 4, axis=0), training=True))
+        np.testing.assert_array_equal(batch, np.repeat(batch[:1], 4, axis=0))
+        distance = np.abs(windows - batch[0]).max(axis=(1, 2, 3))
+        assert distance.min() < 0.01
+        found.add(int(distance.argmin()))
+    assert len(found) > 5
+
+
+def test_keras_io_2022_flips_each_image_for_itself():
+    images = numbered(400, 26, 26)
+    layer = Augmentation(24, 24, "keras_io_2022", seed=1)
+    out = as_numpy(layer(images, training=True))
+    flipped = out[:, 0, 0, 1] > out[:, 0, -1, 1]
+    assert flipped.mean() == pytest.approx(0.5, abs=5 * np.sqrt(0.25 / 400))
+    upright = np.where(flipped[:, None, None, None], out[:, :, ::-1], out)
+    places = offsets(upright)
+    assert (places == places[0]).all()
+
+
 def test_none_only_resizes():
     images = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype("float32")
     expected = np.stack([bilinear(image, (12, 16)) for image in images])
@@ -147,7 +195,7 @@ def test_none_only_resizes():
     np.testing.assert_allclose(as_numpy(layer(images, training=True)), expected, atol=0.01)
 
 
-@pytest.mark.parametrize("augmentation", ["light", "published", "none"])
+@pytest.mark.parametrize("augmentation", ["light", "published", "keras_io_2022", "none"])
 def test_images_of_bytes_become_float(augmentation):
     images = np.random.default_rng(0).integers(0, 256, (2, 12, 12, 3), "uint8")
     layer = Augmentation(12, 12, augmentation)
@@ -171,9 +219,10 @@ def test_bad_arguments_are_named(argument, message):
         Augmentation(8, 8, **argument)
 
 
-def test_in_compiled_training_each_step_draws_anew():
+@pytest.mark.parametrize("augmentation", ["published", "keras_io_2022"])
+def test_in_compiled_training_each_step_draws_anew(augmentation):
     inputs = keras.Input((8, 8, 2))
-    outputs = Augmentation(6, 6, "published", seed=1)(inputs)
+    outputs = Augmentation(6, 6, augmentation, seed=1)(inputs)
     outputs = RandomCropPerImage(2, 2, seed=2)(outputs)
     model = keras.Model(inputs, keras.layers.Dense(1, use_bias=False)(outputs))
     model.set_weights([np.array([[1.0], [0.1]])])

@@ -141,6 +141,8 @@ def test_mlp_dropout_acts_after_both_dense_layers():
         (ShiftViTBlock, {"shift_pixel": -1}, "shift_pixel"),
         (ShiftViTBlock, {"drop_path_rate": 2.0}, "drop_path_rate"),
         (ShiftViTBlock, {"normalization": "x"}, "normalization"),
+        (ShiftViTBlock, {"shift_variant": "x"}, "shift_variant must be one of .*'x'"),
+        (ShiftViTBlock, {"group_channels": -1}, "group_channels must be .*got -1"),
     ],
 )
 def test_bad_arguments_are_named(layer, config, message):
@@ -245,6 +247,21 @@ def test_shortcut_leaves_after_the_shift():
     for weights in (block.mlp.project.kernel, block.mlp.project.bias):
         weights.assign(np.zeros(weights.shape))
     np.testing.assert_array_equal(as_numpy(block(x)), shifted(x))
+
+
+@pytest.mark.parametrize("shift_variant", ["border_zeroing", "none"])
+def test_block_runs_its_branch_on_what_its_variant_leaves(shift_variant):
+    x = normal((2, 3, 4, 13))
+    block = ShiftViTBlock(mlp_expand_ratio=2, shift_variant=shift_variant, group_channels=3)
+    block.build(x.shape)
+    perturb(block)
+    left = x.astype("float64")
+    if shift_variant == "border_zeroing":
+        left[:, :, -1, :3] = left[:, :, 0, 3:6] = left[:, -1, :, 6:9] = left[:, 0, :, 9:12] = 0.0
+    # At a shift of 0 pixels the oracle's shift does nothing.
+    config = {"num_div": 4, "shift_pixel": 0, "epsilon": 1e-5, "normalization": "layer"}
+    expected = block_oracle(left, weights_of(block), {**config, "activation": "gelu"})
+    np.testing.assert_allclose(as_numpy(block(x)), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_dropped_branch_leaves_the_shifted_map():

@@ -27,7 +27,15 @@ def test_equals_the_network_on_pixels_scaled_to_minus_one_and_one():
     np.testing.assert_allclose(model.predict(images, verbose=0), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("augmentation", ["light", "published", "none"])
+def test_keras_io_2022_scales_to_zero_and_one_without_mean_or_deviation():
+    model = tiny(augmentation="keras_io_2022", image_shape=(34, 34, 3))
+    images = raw_images(size=(34, 34))  # the size to which the example's 32 + 2 would be resized
+    pixels = images[:, 1:33, 1:33].astype("float32") / 255.0
+    expected = as_numpy(model.get_layer("shiftvit")(pixels))
+    np.testing.assert_allclose(model.predict(images, verbose=0), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("augmentation", ["light", "published", "keras_io_2022", "none"])
 def test_bytes_and_floats_give_the_same_logits(augmentation):
     model = tiny(augmentation=augmentation)
     logits = model.predict(raw_images(), verbose=0)
@@ -66,7 +74,7 @@ def test_a_seed_fixes_weights_and_random_numbers():
     assert not np.array_equal(logits, other_logits)
 
 
-@pytest.mark.parametrize("augmentation", ["light", "published", "none"])
+@pytest.mark.parametrize("augmentation", ["light", "published", "keras_io_2022", "none"])
 def test_no_layer_switches_compilation_off(augmentation):
     model = tiny(augmentation=augmentation, stochastic_depth_rate=0.1, mlp_dropout_rate=0.1)
     assert [layer.name for layer in model._flatten_layers() if not layer.supports_jit] == []

@@ -12,28 +12,47 @@ from shiftvit_utils.presets import PRESETS
 
 pytestmark = pytest.mark.backend_free
 
-# The numbers of the published example, as its text and its log give them.
-PUBLISHED = {
-    "augmentation": "published",
+# The published example, as its text, its code and its log give it.
+KERAS_IO_2022 = {
+    "augmentation": "keras_io_2022",
     "batch_size": 256,
     "lr_start": 1e-5,
     "lr_max": 1e-3,
     "warmup_fraction": 0.15,
     "weight_decay": 1e-4,
     "weight_decay_mode": "constant",
+    "decay_all": True,
     "label_smoothing": 0.0,
     "mlp_dropout_rate": 0.2,
+    "stochastic_depth_rate": 0.2,
+    "drop_path_ramp": "stage",
+    "shift_variant": "border_zeroing",
+    "group_channels": 12,
+    "early_stopping_patience": 5,
+    "keep_weights": "last",
 }
 # What no recipe decides: None has a meaning of its own there.
-STAYS_NONE = (
-    "stochastic_depth_rate",
+STAYS_NONE = {
     "ema_momentum",
     "global_clipnorm",
-    "early_stopping_patience",
     "validation_size",
     "limit_train",
     "run_dir",
-)
+}
+# What the other recipes leave as it is without them.
+KERAS_IO_2022_ONLY = {
+    "decay_all",
+    "drop_path_ramp",
+    "shift_variant",
+    "group_channels",
+    "early_stopping_patience",
+    "keep_weights",
+}
+OPEN = {
+    "light": STAYS_NONE | KERAS_IO_2022_ONLY | {"stochastic_depth_rate"},
+    "small": STAYS_NONE | KERAS_IO_2022_ONLY,
+    "keras_io_2022": STAYS_NONE,
+}
 
 NAN, INFINITY = math.nan, math.inf
 
@@ -42,10 +61,14 @@ NAN, INFINITY = math.nan, math.inf
     ("name", "choices"),
     [
         ("preset", tuple(PRESETS)),
-        ("recipe", ("light", "published")),
+        ("recipe", ("light", "small", "keras_io_2022")),
         ("precision", ("float32", "mixed_bfloat16", "mixed_float16")),
-        ("augmentation", ("light", "published", "none")),
+        ("augmentation", ("light", "published", "keras_io_2022", "none")),
         ("weight_decay_mode", ("times_lr", "constant")),
+        ("decay_all", (True, False)),
+        ("drop_path_ramp", ("network", "stage")),
+        ("shift_variant", ("paper", "border_zeroing", "none")),
+        ("keep_weights", ("best", "last")),
         ("jit", ("auto", True, False)),
     ],
 )
@@ -63,7 +86,8 @@ def test_unknown_choice_lists_the_valid_ones(name, choices):
         *[("epochs", value) for value in (0, -1, True, 2.0, "3", None, NAN)],
         *[("batch_size", value) for value in (0, -8, True, 8.0)],
         *[("steps_per_execution", value) for value in (0, False, None)],
-        *[("early_stopping_patience", value) for value in (0, 1.5, True)],
+        *[("early_stopping_patience", value) for value in (-1, 1.5, True)],
+        *[("group_channels", value) for value in (-1, 12.0, True)],
         *[("limit_train", value) for value in (-1, True, 0.5)],
         *[("seed", value) for value in (-1, True, 1.0, None)],
         *[("save_every_steps", value) for value in (-1, True, None)],
@@ -92,7 +116,7 @@ def test_value_that_no_run_can_use_is_named(name, value):
         {"lr_start": 0.2, "lr_max": 0.1},
         {"lr_start": 0.1},  # above the 0.003 of the recipe
         {"lr_max": 1e-6},  # below the 0.00001 of the recipe
-        {"lr_start": 2e-3, "recipe": "published"},  # fine for "light", above this recipe's peak
+        {"lr_start": 2e-3, "recipe": "keras_io_2022"},  # fine for "light", above this recipe's peak
     ],
 )
 def test_warmup_that_goes_down_is_refused(rates):
@@ -113,21 +137,62 @@ def test_config_cannot_be_changed_behind_the_check():
         TrainConfig("digits")  # by name only
 
 
-def test_published_recipe_has_the_published_numbers():
-    config = TrainConfig(recipe="published", dataset="cifar10").resolved(num_train=40_000)
-    assert {name: getattr(config, name) for name in PUBLISHED} == PUBLISHED
+def test_keras_io_2022_has_the_published_numbers():
+    config = TrainConfig(recipe="keras_io_2022", preset="cifar10", dataset="cifar10")
+    config = config.resolved(num_train=40_000)
+    assert {name: getattr(config, name) for name in KERAS_IO_2022} == KERAS_IO_2022
 
 
-@pytest.mark.parametrize("recipe", ["light", "published"])
+FIXES = {
+    "augmentation": "published",
+    "weight_decay_mode": "times_lr",
+    "decay_all": False,
+    "label_smoothing": 0.1,
+    "mlp_dropout_rate": 0.0,
+    "stochastic_depth_rate": 0.0,
+    "drop_path_ramp": "network",
+    "shift_variant": "paper",
+    "group_channels": 0,
+    "early_stopping_patience": 0,
+    "keep_weights": "best",
+}
+
+
+@pytest.mark.parametrize("name", FIXES)
+def test_one_argument_mends_one_decision_of_keras_io_2022(name):
+    baseline = TrainConfig(recipe="keras_io_2022", preset="cifar10").resolved(40_000)
+    fix = {name: FIXES[name]}
+    mended = TrainConfig(recipe="keras_io_2022", preset="cifar10", **fix).resolved(40_000)
+    assert FIXES[name] != KERAS_IO_2022[name]
+    assert dataclasses.asdict(mended) == dataclasses.asdict(baseline) | fix
+
+
+@pytest.mark.parametrize(
+    ("preset", "group_channels"), [("micro", 6), ("nano", 12), ("r2_base", 12)]
+)
+def test_the_recipes_groups_fit_into_every_preset(preset, group_channels):
+    config = TrainConfig(recipe="keras_io_2022", preset=preset).resolved(40_000)
+    assert config.group_channels == group_channels
+    assert 4 * config.group_channels <= PRESETS[preset]["projected_dim"]
+    given = TrainConfig(recipe="keras_io_2022", preset=preset, group_channels=100)
+    assert given.resolved(40_000).group_channels == 100  # for the network to refuse
+
+
+def test_the_recipe_of_that_name_is_gone_and_the_choices_are_named():
+    with pytest.raises(ValueError, match=r"Unknown recipe 'published'.*'keras_io_2022'"):
+        TrainConfig(recipe="published")
+
+
+@pytest.mark.parametrize("recipe", ["light", "small", "keras_io_2022"])
 def test_resolved_leaves_nothing_open_that_training_needs(recipe):
     config = TrainConfig(recipe=recipe).resolved(num_train=40_000)
     still_none = {name for name, value in dataclasses.asdict(config).items() if value is None}
-    assert still_none == set(STAYS_NONE)
+    assert still_none == OPEN[recipe]
     assert config.resolved(num_train=40_000) == config
 
 
 GIVEN = {
-    "augmentation": st.sampled_from(["light", "published", "none"]),
+    "augmentation": st.sampled_from(["light", "published", "keras_io_2022", "none"]),
     "horizontal_flip": st.booleans(),
     "batch_size": st.integers(1, 100),
     "lr_start": st.floats(0.0, 1e-4),
@@ -138,13 +203,19 @@ GIVEN = {
     "label_smoothing": st.floats(0.0, 0.9),
     "mlp_dropout_rate": st.floats(0.0, 0.9),
     "stochastic_depth_rate": st.floats(0.0, 0.9),
+    "decay_all": st.booleans(),
+    "drop_path_ramp": st.sampled_from(["network", "stage"]),
+    "shift_variant": st.sampled_from(["paper", "border_zeroing", "none"]),
+    "group_channels": st.integers(0, 12),
+    "early_stopping_patience": st.integers(0, 9),
+    "keep_weights": st.sampled_from(["best", "last"]),
 }
 
 
 @settings(deadline=None)
 @given(
     given_settings=st.fixed_dictionaries({}, optional=GIVEN),
-    recipe=st.sampled_from(["light", "published"]),
+    recipe=st.sampled_from(["light", "small", "keras_io_2022"]),
     num_train=st.sampled_from([100, 50_000]),
 )
 def test_resolved_keeps_what_was_given_even_if_it_is_zero_or_false(

@@ -75,6 +75,8 @@ BLOCK = {
     "normalization": "batch",
     "activation": "relu",
     "kernel_initializer": INITIALIZER,
+    "shift_variant": "border_zeroing",
+    "group_channels": 1,
 }
 
 
@@ -85,7 +87,17 @@ def block_weights(channels, ratio=3):
 
 
 CASES = [
-    Case(Shift, {"num_div": 5, "shift_pixel": 2}, (2, 6, 5, 13), (2, 6, 5, 13)),
+    Case(
+        Shift,
+        {
+            "num_div": 5,
+            "shift_pixel": 2,
+            "shift_variant": "border_zeroing",
+            "group_channels": 3,
+        },
+        (2, 6, 5, 13),
+        (2, 6, 5, 13),
+    ),
     Case(
         MLP,
         {
@@ -181,6 +193,7 @@ CASES = [
             "stochastic_depth_rate": 0.5,
             "patch_norm": False,
             "final_norm": False,
+            "drop_path_ramp": "stage",
         },
         (8, 12, 18, 4),
         (8, 5),

@@ -1,12 +1,16 @@
 """The network as a whole against NumPy, its drop path ramp, its sizes and its errors."""
 
+import json
+import zipfile
+
 import keras
 import numpy as np
+import numpy_oracles
 import pytest
 from numpy_oracles import as_numpy, network
 
 from shiftvit_utils import PRESETS, ShiftViT
-from shiftvit_utils.model import drop_path_ramp
+from shiftvit_utils.model import drop_path_ramp, drop_path_rates
 
 SMALL = {
     "num_classes": 5,
@@ -58,6 +62,99 @@ def test_drop_path_rates_rise_linearly_over_all_blocks(blocks):
     ramp = drop_path_ramp(rate, blocks)
     assert [len(stage) for stage in ramp] == list(blocks)
     assert [r for stage in ramp for r in stage] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("blocks", [(2, 4, 8, 2), (3,), (1, 1), (0, 2)])
+def test_drop_path_rates_may_rise_from_zero_in_every_stage(blocks):
+    rate = 0.2
+    expected = [[rate * k / (n - 1) if n > 1 else 0.0 for k in range(n)] for n in blocks]
+    found = drop_path_rates(rate, blocks, ramp="stage")
+    assert [len(stage) for stage in found] == list(blocks)
+    for rates, by_hand in zip(found, expected, strict=True):
+        assert rates == pytest.approx(by_hand)
+
+
+def stages_of(model):
+    return [layer for layer in model.layers if layer.name.startswith("stage_")]
+
+
+def test_network_has_the_ramp_that_was_asked_for():
+    blocks = {"num_shift_blocks_per_stages": (2, 3), "stochastic_depth_rate": 0.4}
+    for ramp, expected in (
+        ("stage", [[0.0, 0.4], [0.0, 0.2, 0.4]]),
+        ("network", [[0.0, 0.1], [0.2, 0.3, 0.4]]),
+    ):
+        model = ShiftViT.from_preset("micro", **blocks, drop_path_ramp=ramp)
+        for stage, rates in zip(stages_of(model), expected, strict=True):
+            found = [block.drop_path.drop_path_rate for block in stage.blocks]
+            assert found == pytest.approx(rates)
+
+
+@pytest.mark.parametrize(
+    ("group_channels", "shares"),
+    [(12, [1 / 2, 1 / 4, 1 / 8, 1 / 16]), (None, [1 / 3] * 4)],
+    ids=["the published example", "the paper"],
+)
+def test_share_of_channels_that_move_in_each_stage_of_cifar10(group_channels, shares):
+    model = ShiftViT.from_preset(
+        "cifar10",
+        num_shift_blocks_per_stages=(1, 1, 1, 1),
+        kernel_initializer="zeros",
+        group_channels=group_channels,
+    )
+    for k, (stage, share) in enumerate(zip(stages_of(model), shares, strict=True)):
+        x = normal((1, 4, 4, 96 * 2**k))
+        moved = (as_numpy(stage.blocks[0].shift(x), "float32") != x).any(axis=(0, 1, 2))
+        assert moved.mean() == share
+
+
+def test_network_of_the_published_examples_shift_equals_numpy(monkeypatch):
+    def border_zeroed(x, num_div, shift_pixel):
+        y = x.copy()
+        y[:, :, -1, :3] = y[:, :, 0, 3:6] = y[:, -1, :, 6:9] = y[:, 0, :, 9:12] = 0.0
+        return y
+
+    monkeypatch.setattr(numpy_oracles, "shifted", border_zeroed)
+    variant = {"shift_variant": "border_zeroing", "group_channels": 3}
+    model = perturbed(ShiftViT((16, 16, 3), **SMALL, **variant, epsilon=1e-3))
+    x = normal((3, 16, 16, 3))
+    weights = {variable.path: as_numpy(variable) for variable in model.weights}
+    expected = network(x.astype("float64"), weights, (2, 1, 1), 4, epsilon=1e-3)
+    np.testing.assert_allclose(model.predict(x, verbose=0), expected, rtol=1e-3, atol=1e-3)
+
+
+NEW_ARGUMENTS = ("shift_variant", "group_channels", "drop_path_ramp")
+
+
+def without_new_arguments(config):
+    """The same nested configuration as it was saved before there were these arguments."""
+    if isinstance(config, dict):
+        return {
+            name: without_new_arguments(value)
+            for name, value in config.items()
+            if name not in NEW_ARGUMENTS
+        }
+    return [without_new_arguments(item) for item in config] if isinstance(config, list) else config
+
+
+def test_a_file_from_before_the_variants_still_loads(tmp_path):
+    model = perturbed(ShiftViT((16, 16, 3), **SMALL, stochastic_depth_rate=0.4))
+    model.save(tmp_path / "new.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "new.keras") as new,
+        zipfile.ZipFile(tmp_path / "old.keras", "w") as old,
+    ):
+        for name in new.namelist():
+            content = new.read(name)
+            if name == "config.json":
+                assert all(argument in content.decode() for argument in NEW_ARGUMENTS)
+                content = json.dumps(without_new_arguments(json.loads(content)))
+            old.writestr(name, content)
+    loaded = keras.saving.load_model(tmp_path / "old.keras")
+    assert loaded.get_config() == model.get_config()
+    x = normal((3, 16, 16, 3))
+    expected = model.predict(x, verbose=0)
+    np.testing.assert_allclose(loaded.predict(x, verbose=0), expected, atol=1e-5)
 
 
 def test_blocks_of_the_network_have_the_ramps_rates():
@@ -157,6 +254,10 @@ def test_from_preset_with_overrides():
         ("epsilon", -1e-5, "epsilon"),
         ("normalization", "instance", "normalization must be one of .*'instance'"),
         ("activation", "no_such", "no_such"),
+        ("shift_variant", "roll", "shift_variant must be one of .*'roll'"),
+        ("group_channels", 7, "group_channels=7 need 28 channels, but there are 24"),
+        ("group_channels", 0, "group_channels must be None .* got 0"),
+        ("drop_path_ramp", "block", "drop_path_ramp must be one of .*'network', 'stage'.*'block'"),
     ],
 )
 def test_bad_arguments_are_named(name, value, message):

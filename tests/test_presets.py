@@ -2,7 +2,7 @@
 
 import pytest
 
-from shiftvit_utils import PRESETS, ShiftViT, build_classifier
+from shiftvit_utils import PRESETS, RECIPES, ShiftViT, build_classifier
 from shiftvit_utils.presets import preset_config
 
 pytestmark = pytest.mark.backend_free
@@ -57,6 +57,15 @@ def test_cifar10_has_the_parameters_of_the_published_example():
     # Preprocessing inside the classifier adds no weight.
     model = build_classifier("cifar10", augmentation="published")
     assert model.count_params() == 11_690_602
+
+
+def test_cifar10_with_the_published_examples_recipe_has_its_parameters():
+    names = (
+        *("augmentation", "mlp_dropout_rate", "stochastic_depth_rate"),
+        *("drop_path_ramp", "shift_variant", "group_channels"),
+    )
+    recipe = {name: RECIPES["keras_io_2022"][name] for name in names}
+    assert build_classifier("cifar10", **recipe).count_params() == 11_690_602
 
 
 def test_micro_has_the_parameters_of_the_digits_run():

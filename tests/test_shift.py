@@ -13,6 +13,7 @@ from numpy_oracles import OFFSETS, as_numpy, central_differences, shifted
 
 from shiftvit_utils import Shift, shift
 from shiftvit_utils.shift import channels_per_group
+from shiftvit_utils.shift_variants import shift_by_crop_and_pad
 
 GOLDEN = Path(__file__).parent / "golden"
 EXAMPLES = settings(max_examples=20, deadline=None)
@@ -141,6 +142,90 @@ def test_is_not_the_published_examples_crop_and_pad_at_one_offset():
     assert (y == 0).sum() == (published == 0).sum(), "both lose one line of each channel"
     row = np.repeat(np.arange(1.0, 5.0, dtype="float32").reshape(1, 1, 4, 1), 4, axis=-1)
     assert moved(row, num_div=4)[0, 0, :, 0].tolist() == [2, 3, 4, 0]
+
+
+def border_zeroed(x, group, shift_pixel):
+    """Crop and pad at one offset, direction by direction, as the example does."""
+    height, width = x.shape[1:3]
+    y = x.copy()
+    y[:, :, max(width - shift_pixel, 0) :, :group] = 0.0  # "left" keeps columns 0 to W - p
+    y[:, :, :shift_pixel, group : 2 * group] = 0.0  # "right" keeps columns p to W
+    y[:, max(height - shift_pixel, 0) :, :, 2 * group : 3 * group] = 0.0
+    y[:, :shift_pixel, :, 3 * group : 4 * group] = 0.0
+    return y
+
+
+@FEW_EXAMPLES
+@given(cases(), st.sampled_from([None, 1]))
+def test_border_zeroing_moves_nothing_and_blanks_lines(case, group_channels):
+    shape, num_div, shift_pixel = case
+    x = numbers(shape)
+    layer = Shift(num_div, shift_pixel, "border_zeroing", group_channels)
+    group = group_channels or shape[-1] // num_div
+    expected = border_zeroed(x, group, shift_pixel)
+    np.testing.assert_array_equal(as_numpy(layer(x), "float32"), expected)
+    same_offset = shift_by_crop_and_pad(x, num_div, shift_pixel, same_offset=True, group=group)
+    np.testing.assert_array_equal(as_numpy(same_offset, "float32"), expected)
+
+
+def test_border_zeroing_on_a_numbered_map():
+    x = np.arange(1.0, 17.0, dtype="float32").reshape(1, 4, 4, 1).repeat(5, axis=-1)
+    y = as_numpy(Shift(shift_variant="border_zeroing", group_channels=1)(x))[0]
+    assert y[0, :, 0].tolist() == [1, 2, 3, 0]
+    assert y[0, :, 1].tolist() == [0, 2, 3, 4]
+    assert y[:, 0, 2].tolist() == [1, 5, 9, 0]
+    assert y[:, 0, 3].tolist() == [0, 5, 9, 13]
+    np.testing.assert_array_equal(y[..., 4], x[0, ..., 4])
+    assert [np.count_nonzero(y[..., k]) for k in range(5)] == [12, 12, 12, 12, 16]
+
+
+def test_border_zeroing_passes_on_no_number_from_a_blanked_line():
+    """A product with a mask of zeros would pass on what is infinite; a crop does not."""
+    x = np.full((1, 2, 2, 4), np.inf, "float32")
+    y = as_numpy(Shift(shift_variant="border_zeroing", group_channels=1)(x))
+    assert set(y.ravel()) == {0.0, np.inf}
+    assert (y == 0).sum() == 4 * 2
+
+
+@pytest.mark.parametrize(("channels", "group"), [(48, 12), (53, 12), (53, 5), (4, 1)])
+def test_groups_of_a_given_size_move_as_the_paper_moves_its_own(channels, group):
+    x = numbers((2, 4, 5, channels))
+    y = as_numpy(Shift(num_div=7, shift_pixel=2, group_channels=group)(x), "float32")
+    moving = 4 * group
+    np.testing.assert_array_equal(y[..., :moving], shifted(x[..., :moving], 4, 2))
+    np.testing.assert_array_equal(y[..., moving:], x[..., moving:])
+
+
+@pytest.mark.parametrize("group_channels", [None, 3])
+def test_without_a_shift_all_is_untouched(group_channels):
+    x = numbers((2, 4, 4, 13))
+    layer = Shift(shift_variant="none", group_channels=group_channels)
+    np.testing.assert_array_equal(as_numpy(layer(x), "float32"), x)
+
+
+@pytest.mark.parametrize("shift_variant", ["paper", "border_zeroing", "none"])
+def test_variants_take_sizes_that_are_unknown_until_the_call(shift_variant):
+    layer = Shift(6, 2, shift_variant, group_channels=3)
+    inputs = keras.Input((None, None, 13))
+    model = keras.Model(inputs, layer(inputs))
+    for size in ((5, 3), (1, 2)):
+        x = numbers((2, *size, 13))
+        np.testing.assert_array_equal(model.predict(x, verbose=0), as_numpy(layer(x)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"shift_variant": "roll"}, "shift_variant must be one of .*border_zeroing.*'roll'"),
+        ({"group_channels": 0}, "group_channels must be None .* or an int >= 1, got 0"),
+        ({"group_channels": 2.0}, "group_channels must be None .* got 2.0"),
+        ({"group_channels": True}, "group_channels must be None .* got True"),
+        ({"group_channels": 4}, "group_channels=4 need 16 channels, but there are 13"),
+    ],
+)
+def test_bad_variants_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Shift(**arguments).build((None, 4, 4, 13))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "int32"])

@@ -100,6 +100,12 @@ def test_every_block_of_a_stage_shifts_once():
     np.testing.assert_array_equal(as_numpy(stage(x)), shifted(x, shift_pixel=2))
 
 
+def test_every_block_of_a_stage_has_the_variant():
+    stage = StackedShiftBlocks([0.0, 0.0], shift_variant="border_zeroing", group_channels=2)
+    shifts = [block.shift for block in stage.blocks]
+    assert [(s.shift_variant, s.group_channels) for s in shifts] == [("border_zeroing", 2)] * 2
+
+
 def test_a_stage_without_blocks_only_merges():
     x = normal((1, 4, 4, 12))
     stage = StackedShiftBlocks([])

@@ -4,6 +4,7 @@ The oracles are NumPy, or another run that has to give the same numbers.
 """
 
 import contextlib
+import dataclasses
 import importlib.util
 import io
 import json
@@ -47,7 +48,7 @@ METRICS = {
     *("train_seconds", "images_per_second", "parameters", "backend", "device", "versions"),
     *("data_source", "seed"),
 }
-EXTRA_METRICS = {"best_epoch", "evaluation_seconds"}
+EXTRA_METRICS = {"best_epoch", "kept_epoch", "evaluation_seconds"}
 FRACTIONS = ("top1", "top5", "val_top1", "val_top5")
 MEASURED = ("loss", *FRACTIONS, "val_loss", "learning_rate")
 
@@ -352,7 +353,7 @@ def test_returned_model_and_dataset_are_those_of_the_metrics(plain):
         for name, value in numpy_metrics(logits, labels).items():
             assert result.metrics[f"{split}_{name}"] == pytest.approx(value, abs=1e-5)
     best = max(result.history, key=lambda row: row["val_top1"])
-    assert result.metrics["best_epoch"] == best["epoch"]
+    assert result.metrics["best_epoch"] == result.metrics["kept_epoch"] == best["epoch"]
     for name in ("val_loss", "val_top1", "val_top5"):
         assert result.metrics[name] == pytest.approx(best[name], abs=1e-5)
 
@@ -418,6 +419,111 @@ def test_best_epoch_is_kept_and_early_stopping_stops(data, tmp_path, monkeypatch
     for found, expected in zip(result.model.get_weights(), weights[1], strict=True):
         np.testing.assert_array_equal(found, expected)
     assert any((a != b).any() for a, b in zip(weights[1], weights[3], strict=True))
+
+
+@contextlib.contextmanager
+def made_up_accuracies(*accuracies):
+    """Validation accuracies for one epoch after the other; yields the weights that had them."""
+    weights, values = [], iter(accuracies)
+
+    def metrics(logits, labels):
+        return {"loss": 1.0, "top1": next(values), "top5": 1.0}
+
+    def record_predict(model, images, batch_size):
+        weights.append(model.get_weights())
+        return np.zeros((len(images), NUM_CLASSES), "float32")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(callbacks, "classification_metrics", metrics)
+        patch.setattr(callbacks, "predict_logits", record_predict)
+        yield weights
+
+
+def check_last_is_kept(result, weights):
+    """The model is the one of the last epoch, and the numbers of the run are that model's."""
+    for found, last, best in zip(result.model.get_weights(), weights[-1], weights[0], strict=True):
+        np.testing.assert_array_equal(found, last)
+        assert (found != best).any()
+    for split in ("val", "test"):
+        images, labels = (getattr(result.dataset, f"{part}_{split}") for part in "xy")
+        measured = numpy_metrics(result.model.predict(images, verbose=0), labels)
+        assert result.metrics[f"{split}_loss"] == pytest.approx(measured["loss"], abs=1e-5)
+        assert result.metrics[f"{split}_top1"] == pytest.approx(measured["top1"], abs=1e-6)
+    assert (result.metrics["best_epoch"], result.metrics["kept_epoch"]) == (1, 3)
+
+
+@pytest.mark.training
+def test_last_weights_are_kept_also_after_an_early_stop_and_a_resume(data, tmp_path, monkeypatch):
+    """Best in epoch 1; the process ends in epoch 3, between its model and its state."""
+    settings = {"epochs": 6, "keep_weights": "last", "early_stopping_patience": 2}
+    config = tiny_config(data, tmp_path / "run", **settings)
+    save_state = RunFolder.save_state
+
+    def die_in_epoch_3(self, model, epoch, step, steps_per_epoch):
+        if epoch == 3:
+            raise KeyboardInterrupt
+        save_state(self, model, epoch, step, steps_per_epoch)
+
+    with monkeypatch.context() as patch, made_up_accuracies(0.9, 0.5, 0.6):
+        patch.setattr(RunFolder, "save_state", die_in_epoch_3)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    again = dataclasses.replace(config, resume=True)
+    with made_up_accuracies(0.6) as resumed:
+        train(again)
+    run = RunFolder(config.run_dir)
+    assert [row["val_top1"] for row in run.read_history()] == [0.9, 0.5, 0.6]  # and it stopped
+    kept, _ = load_model(run.model_path)
+    for found, last, state in zip(kept.get_weights(), resumed[0], state_after(run), strict=True):
+        np.testing.assert_array_equal(found, last)
+        np.testing.assert_array_equal(found, state)
+
+    # Killed once more, after all the training: nothing is trained, the last is evaluated again.
+    metrics = run.read_metrics()
+    run.metrics_path.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.Model, "fit", lambda *_, **__: pytest.fail("training started"))
+        evaluated = train(again)
+    for name in ("test_loss", "test_top1", "val_loss", "best_epoch", "kept_epoch", "epochs"):
+        assert evaluated.metrics[name] == pytest.approx(metrics[name], abs=1e-6)
+    with made_up_accuracies(0.9, 0.5, 0.6) as weights:
+        whole = train(tiny_config(data, tmp_path / "whole", **settings))
+    check_last_is_kept(whole, weights)
+    for found, expected in zip(kept.get_weights(), whole.model.get_weights(), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.training
+def test_last_weights_are_the_averaged_ones_if_there_are_any(data, tmp_path):
+    settings = {"ema_momentum": 0.75, "keep_weights": "last"}
+    with made_up_accuracies(0.9, 0.5, 0.6) as weights:
+        result = train(tiny_config(data, tmp_path / "run", **settings))
+    check_last_is_kept(result, weights)
+    raw = state_after(result.run)
+    kept = result.model.get_weights()
+    assert all((average != last).any() for average, last in zip(kept, raw, strict=True))
+
+
+def test_kept_weights_cannot_change_when_a_run_is_resumed(data, tmp_path, no_fit):
+    run = RunFolder(tmp_path / "run")
+    run.prepare(tiny_config(data, run.path).resolved(60), bytes_needed=0)
+    with pytest.raises(ValueError, match="keep_weights: None in the folder, 'last' now"):
+        train(tiny_config(data, run.path, resume=True, keep_weights="last"))
+
+
+def test_a_run_from_before_the_settings_of_keras_io_2022_resumes(data, tmp_path, monkeypatch):
+    run = RunFolder(tmp_path / "run")
+    run.prepare(tiny_config(data, run.path).resolved(60), bytes_needed=0)
+    settings = json.loads(run.config_path.read_text())
+    new = ("decay_all", "drop_path_ramp", "shift_variant", "group_channels", "keep_weights")
+    run.config_path.write_text(
+        json.dumps({name: value for name, value in settings.items() if name not in new})
+    )
+    monkeypatch.setattr(
+        keras.Model, "fit", lambda *_, **__: (_ for _ in ()).throw(TrainingWouldStartError)
+    )
+    with pytest.raises(TrainingWouldStartError):  # so far it comes
+        train(tiny_config(data, run.path, resume=True))
 
 
 @pytest.mark.training
@@ -564,18 +670,114 @@ def test_several_steps_in_one_call_give_the_same_run(plain, data, tmp_path):
     )
 
 
+class TrainingWouldStartError(Exception):
+    """Raised in place of training."""
+
+
+def decisions(data, run_dir, monkeypatch, **settings):
+    """What a run has decided when training would start, read from model and callbacks."""
+    shape = (24, 24, 3)
+    monkeypatch.setitem(PRESETS, "tiny_24", {**PRESETS["tiny"], "image_shape": shape})
+    found = {}
+
+    def look(model, batches, callbacks, **_):
+        network = model.get_layer("shiftvit").get_config()
+        optimizer = model.optimizer
+        loss = model.loss.get_config()
+        rescaling = model.get_layer("rescaling")
+        (epoch_end,) = [c for c in callbacks if isinstance(c, EpochEnd)]
+        found.update(
+            {name: network[name] for name in ("mlp_dropout_rate", "stochastic_depth_rate")},
+            shift=network["shift_variant"],
+            group=network["group_channels"],
+            ramp=network["drop_path_ramp"],
+            augmentation=model.get_layer("augmentation").augmentation,
+            scale=(rescaling.scale, rescaling.offset),
+            label_smoothing=loss["label_smoothing"],
+            optimizer=type(optimizer).__name__,
+            weight_decay=getattr(optimizer, "constant_decay", optimizer.weight_decay),
+            decay_all=getattr(optimizer, "decay_all", None),
+            batch_size=batches.batch_size,
+            patience=epoch_end.patience,
+            keep_last=epoch_end.keep_last,
+        )
+        raise TrainingWouldStartError
+
+    monkeypatch.setattr(keras.Model, "fit", look)
+    settings = {"recipe": "keras_io_2022", "batch_size": BATCH_SIZE, **settings}
+    with pytest.raises(TrainingWouldStartError):
+        train(TrainConfig(dataset=data, preset="tiny_24", run_dir=str(run_dir), **settings))
+    return found
+
+
+EXAMPLE_DECISIONS = {
+    "shift": "border_zeroing",
+    "group": 3,  # a quarter of the 12 channels
+    "ramp": "stage",
+    "mlp_dropout_rate": 0.2,
+    "stochastic_depth_rate": 0.2,
+    "augmentation": "keras_io_2022",
+    "scale": (1 / 255, 0.0),
+    "label_smoothing": 0.0,
+    "optimizer": "AdamConstantDecay",
+    "weight_decay": 1e-4,
+    "decay_all": True,
+    "batch_size": BATCH_SIZE,
+    "patience": 5,
+    "keep_last": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("fix", "changed"),
+    [
+        ({}, {}),
+        ({"shift_variant": "paper"}, {"shift": "paper"}),
+        ({"shift_variant": "none"}, {"shift": "none"}),
+        ({"group_channels": 0}, {"group": None}),
+        ({"group_channels": 2}, {"group": 2}),
+        ({"drop_path_ramp": "network"}, {"ramp": "network"}),
+        ({"mlp_dropout_rate": 0.0}, {"mlp_dropout_rate": 0.0}),
+        ({"stochastic_depth_rate": 0.0}, {"stochastic_depth_rate": 0.0}),
+        (
+            {"augmentation": "published"},
+            {"augmentation": "published", "scale": (1 / 127.5, -1.0)},
+        ),
+        ({"label_smoothing": 0.1}, {"label_smoothing": 0.1}),
+        (
+            {"weight_decay_mode": "times_lr", "weight_decay": 0.1},
+            {"optimizer": "AdamW", "weight_decay": 0.1, "decay_all": None},
+        ),
+        ({"decay_all": False}, {"decay_all": False}),
+        ({"early_stopping_patience": 0}, {"patience": None}),
+        ({"early_stopping_patience": 7}, {"patience": 7}),
+        ({"keep_weights": "best"}, {"keep_last": False}),
+    ],
+    ids=str,
+)
+def test_each_fix_of_keras_io_2022_changes_what_it_names(data, tmp_path, monkeypatch, fix, changed):
+    found = decisions(data, tmp_path / "run", monkeypatch, **fix)
+    assert found == EXAMPLE_DECISIONS | changed
+
+
+def test_without_a_recipes_word_all_is_as_before(data, tmp_path, monkeypatch):
+    found = decisions(data, tmp_path / "run", monkeypatch, recipe="light")
+    names = ("shift", "group", "ramp", "scale", "optimizer", "patience", "keep_last")
+    expected = ("paper", None, "network", (1 / 127.5, -1.0), "AdamW", None, False)
+    assert tuple(found[name] for name in names) == expected
+
+
 @pytest.mark.training
-def test_published_recipe_runs_compiled(data, tmp_path, monkeypatch):
+def test_keras_io_2022_runs_compiled(data, tmp_path, monkeypatch):
     """Crop, flip, dropout and the constant decay, all inside what XLA compiles."""
     shape = (24, 24, 3)  # the smallest with room for the recipe's crop
     monkeypatch.setitem(PRESETS, "tiny_24", {**PRESETS["tiny"], "image_shape": shape})
     config = TrainConfig(
         dataset=data,
         preset="tiny_24",
-        recipe="published",
-        epochs=1,
+        recipe="keras_io_2022",
+        epochs=2,
         batch_size=BATCH_SIZE,
-        stochastic_depth_rate=0.1,
         limit_train=24,
         run_dir=str(tmp_path / "run"),
         jit=True,
@@ -584,7 +786,20 @@ def test_published_recipe_runs_compiled(data, tmp_path, monkeypatch):
         result = train(config)
     assert seen[0].jit_compile is True  # Keras sets it back if a layer cannot be compiled
     assert seen[0].optimizer.constant_decay == 1e-4
-    assert math.isfinite(result.history[0]["loss"])
+    assert np.isfinite(measured(result.history)).all()
+    # 6 steps, none of which warms up (15 % of them is less than one), then half a cosine.
+    rates = [1e-3 * (1 + math.cos(math.pi * step / 6)) / 2 for step in (3, 6)]
+    found = [row["learning_rate"] for row in result.history]
+    np.testing.assert_allclose(found, rates, atol=1e-8)
+    assert result.metrics["kept_epoch"] == 2
+    assert json.loads(result.run.config_path.read_text())["group_channels"] == 3
+    loaded, _ = load_model(result.run.model_path)
+    network = loaded.get_layer("shiftvit").get_config()
+    assert (network["shift_variant"], network["drop_path_ramp"]) == ("border_zeroing", "stage")
+    kept = loaded.get_weights()
+    loaded.load_weights(result.run.state_path)  # the last state
+    for found, last in zip(kept, loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, last)
 
 
 @pytest.mark.parametrize("jit", [True, False])

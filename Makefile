@@ -14,6 +14,9 @@ ARGS        ?=
 # make outputs: which notebook, without folder and ending.
 NOTEBOOK    ?=
 
+# make reference: a Python 3.11, which the published example's packages need.
+REFERENCE_PYTHON ?= python3.11
+
 # make animations: l (480p), m (720p), h (1080p) or k (2160p), and which scenes; none means all.
 QUALITY     ?= l
 SCENES      ?=
@@ -35,11 +38,13 @@ comma      := ,
 MORE       := $(if $(EXTRAS),$(comma)$(EXTRAS))
 USE_STAMP  := $(VENV)/.has-tensorflow,notebooks$(MORE)
 TEST_STAMP := $(VENV)/.has-tensorflow,jax,notebooks,test$(MORE)
+REFERENCE_PY    := .venv-reference/bin/python
+REFERENCE_STAMP := .venv-reference/.installed
 DRAW_STAMP := $(VENV)/.has-tensorflow,notebooks,animations$(MORE)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv train notebooks outputs animations test lint format clean
+.PHONY: help venv train notebooks outputs animations reference test lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -68,6 +73,11 @@ outputs: $(USE_STAMP) ## Run a notebook and its solutions and store their output
 animations: $(DRAW_STAMP) ## Render the scenes, refresh their GIFs (QUALITY=h SCENES=Pyramid)
 	@$(PY) animations/render.py $(SCENES) --quality $(QUALITY) --gifs
 
+reference: $(TEST_STAMP) $(REFERENCE_STAMP) ## Compare with real TensorFlow Addons and Keras 2
+	@mkdir -p build
+	@TF_USE_LEGACY_KERAS=0 $(REFERENCE_PY) -W ignore tests/reference/record.py build/keras_2022.npz
+	@$(PY) tests/reference/compare.py build/keras_2022.npz
+
 test: $(TEST_STAMP) ## Lint, every test on each backend (EXTRAS=torch adds PyTorch), every notebook
 	@$(PY) tests/run_lanes.py $(LANES)
 
@@ -79,12 +89,25 @@ format: $(TEST_STAMP) ## Let ruff format the code and mend what it can
 	@$(PY) -m ruff check --fix
 
 clean: ## Remove .venv and every cache; keep runs/
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-reference build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.has-%: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@echo "Installing $* into $(VENV) (several minutes the first time) ..."
 	@$(PY) -m pip install --quiet -c constraints.txt -e ".[$*]"
+	@touch "$@"
+
+# The published example's stack, apart from all else: nothing imports it.
+$(REFERENCE_STAMP): tests/reference/requirements.txt
+	@"$(REFERENCE_PYTHON)" -c 'import ensurepip, sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+		echo "$(REFERENCE_PYTHON) is no Python 3.11 that can make virtual environments." >&2; \
+		echo "TensorFlow 2.15 needs one. Install it, or name it:" >&2; \
+		echo "  make reference REFERENCE_PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Installing the published example's stack into .venv-reference ..."
+	@rm -rf .venv-reference && "$(REFERENCE_PYTHON)" -m venv .venv-reference
+	@$(REFERENCE_PY) -m pip install --quiet -r $< || { \
+		echo "TensorFlow Addons 0.23 has builds for Linux and Intel Macs; elsewhere it cannot run." >&2; \
+		echo "With conda: conda env create -f environment-reference.yml" >&2; exit 1; }
 	@touch "$@"
 
 # A candidate counts only if it runs, is a version that the library supports, and can make a venv.

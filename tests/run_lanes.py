@@ -1,4 +1,4 @@
-"""Runs lint, the tests once per Keras backend, and the notebooks, and sums up.
+"""Runs lint, the reference comparison, the tests per backend and the notebooks, and sums up.
 
 `python tests/run_lanes.py` runs every lane, `python tests/run_lanes.py lint jax` only those.
 All lanes run even if one fails. `PYTEST_ARGS` holds further arguments for pytest in the lanes of
@@ -10,6 +10,7 @@ import argparse
 import importlib.util
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -85,9 +86,30 @@ def run_notebooks(notebooks=None):
     return "failed" if code else "passed"
 
 
+def python_3_11():
+    """A Python 3.11 that can make virtual environments, or None."""
+    check = "import ensurepip, sys; sys.exit(sys.version_info[:2] != (3, 11))"
+    for candidate in (sys.executable, shutil.which("python3.11")):
+        if candidate and not subprocess.run([candidate, "-c", check], check=False).returncode:
+            return candidate
+    return None
+
+
+def run_reference():
+    """Compares with the published example's own stack, which exists for Python 3.11 only."""
+    python = python_3_11()
+    if python is None:
+        return "skipped: did not run, there is no Python 3.11, which TensorFlow Addons needs"
+    command = ["make", "reference", f"REFERENCE_PYTHON={python}"]
+    print(f"$ {shlex.join(command)}", flush=True)
+    code = subprocess.run(command, cwd=ROOT, check=False).returncode
+    return "failed" if code else "passed"
+
+
 def main():
     lanes = {
         "lint": run_lint,
+        "reference": run_reference,
         **{name: lambda name=name: run_backend(name) for name in MARKERS},
         "notebooks": run_notebooks,
     }

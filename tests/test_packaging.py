@@ -233,7 +233,7 @@ def test_a_lane_that_ran_no_test_has_failed():
 def test_an_unknown_lane_is_an_error_that_lists_the_lanes():
     result = run_lanes("theano")
     assert result.returncode == 2
-    assert "no lane theano; choose from lint, tensorflow, jax, torch" in result.stderr
+    assert "no lane theano; choose from lint, reference, tensorflow, jax, torch" in result.stderr
 
 
 # .ci/run

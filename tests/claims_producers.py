@@ -103,7 +103,7 @@ def from_test(path, name, files):
         for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
         if isinstance(target, ast.Name)
     }
-    if not path.startswith("tests/") and last in constants:
+    if not path.startswith("tests/test_") and last in constants:
         return literals(constants[last].value)
     tests = [n for n in body if isinstance(n, ast.FunctionDef) and n.name == last]
     if not tests or not last.startswith("test_"):

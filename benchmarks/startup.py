@@ -6,6 +6,7 @@ the training log leave behind. Prints a table of medians over several runs.
 
 import argparse
 import datetime
+import json
 import re
 import statistics
 import subprocess
@@ -52,6 +53,7 @@ def timed_run(folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="where to write the numbers")
     options = parser.parse_args()
     runs = []
     for _ in range(options.runs):
@@ -62,6 +64,13 @@ def main():
         seconds = [run[name] for run in runs]
         median = statistics.median(seconds)
         print(f"| {name} | {median:.1f} | {min(seconds):.1f}–{max(seconds):.1f} |")
+    if options.json:
+        from shiftvit_utils.machine import describe_device
+
+        results = {name: [run[name] for run in runs] for name in runs[0]}
+        content = {"device": describe_device(), "runs": options.runs, "results": results}
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(content, indent=2) + "\n")
 
 
 if __name__ == "__main__":

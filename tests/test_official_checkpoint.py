@@ -27,6 +27,7 @@ def golden():
     return arguments, state
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("name", NAMES)
 def test_the_way_back_gives_the_very_same_arrays(name):
     arguments, state, _ = load_golden(name)
@@ -169,6 +170,7 @@ def test_arguments_that_do_not_fit(golden, change, message):
         load_official_checkpoint(state, **{**arguments, **change})
 
 
+@pytest.mark.backend_free
 def test_a_base_network_is_not_loaded_with_the_groups_of_a_tiny_one():
     # 128 channels: the default of 12 would move groups of 10 channels where the authors move 8.
     base = {
@@ -181,6 +183,7 @@ def test_a_base_network_is_not_loaded_with_the_groups_of_a_tiny_one():
     assert load_official_checkpoint(state, num_div=16).get_config()["projected_dim"] == 128
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -196,6 +199,7 @@ def test_dicts_that_are_no_checkpoint(content, message):
         load_official_checkpoint(content)
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".npz"])
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text"])
 def test_damaged_files_are_named(golden, tmp_path, suffix, damage):
@@ -231,6 +235,7 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch, suffix, package):
         load_official_checkpoint(path)
 
 
+@pytest.mark.backend_free
 def test_only_a_shiftvit_is_saved():
     with pytest.raises(ValueError, match=r'got a Functional.*get_layer\("shiftvit"\)'):
         save_official_state_dict(build_classifier("micro"))

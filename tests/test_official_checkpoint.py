@@ -41,6 +41,7 @@ def test_the_way_back_gives_the_very_same_arrays(name):
             assert saved[key].dtype == np.float32
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("under_model", [False, True], ids=["bare", "under model"])
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin"])
 def test_pytorch_files(golden, tmp_path, suffix, under_model):
@@ -54,6 +55,7 @@ def test_pytorch_files(golden, tmp_path, suffix, under_model):
     assert_same(save_official_state_dict(load_official_checkpoint(path, **arguments)), state)
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".npz"])
 def test_files_that_were_saved_here(golden, tmp_path, suffix):
     if suffix == ".pth":
@@ -64,6 +66,7 @@ def test_files_that_were_saved_here(golden, tmp_path, suffix):
     assert_same(save_official_state_dict(load_official_checkpoint(path, **arguments)), state)
 
 
+@pytest.mark.backend_free
 def test_a_dict_under_model(golden):
     arguments, state = golden
     model = load_official_checkpoint({"model": state, "epoch": 299}, **arguments)
@@ -76,12 +79,14 @@ def assert_same(saved, state):
         np.testing.assert_array_equal(saved[key], value, err_msg=key)
 
 
+@pytest.mark.backend_free
 def test_a_golden_file_is_a_checkpoint_itself(golden):
     arguments, state = golden
     saved = save_official_state_dict(load_official_checkpoint(GOLDEN / f"{NAME}.npz", **arguments))
     np.testing.assert_array_equal(saved["head.weight"], state["head.weight"])
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_pytorch_reads_what_was_saved(golden, tmp_path, suffix):
     torch = pytest.importorskip("torch")
@@ -125,6 +130,7 @@ class RunsCode:
         return os.mkdir, (self.folder,)
 
 
+@pytest.mark.backend_free
 def test_no_code_in_a_checkpoint_is_run(golden, tmp_path):
     torch = pytest.importorskip("torch")
     trap = tmp_path / "it ran"
@@ -155,6 +161,7 @@ def test_keys_that_do_not_fit_are_all_listed(golden):
         np.testing.assert_array_equal(value, before[key], err_msg=f"{key} was changed")
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -216,6 +223,7 @@ def test_damaged_files_are_named(golden, tmp_path, suffix, damage):
         load_official_checkpoint(path, **arguments)
 
 
+@pytest.mark.backend_free
 def test_missing_files_and_unknown_endings(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no checkpoint .*nowhere\.pth"):
         load_official_checkpoint(tmp_path / "nowhere.pth")
@@ -224,6 +232,7 @@ def test_missing_files_and_unknown_endings(tmp_path):
         load_official_checkpoint(tmp_path / "weights.h5")
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("suffix", "package"), [(".pth", "torch"), (".safetensors", "safetensors")]
 )

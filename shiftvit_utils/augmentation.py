@@ -9,7 +9,9 @@ published Keras example did is a baseline, and compiles.
 import keras
 from keras import ops
 
-AUGMENTATIONS = ("light", "published", "keras_io_2022", "none")
+AUGMENTATIONS = ("light", "erasing", "published", "keras_io_2022", "none")
+# Half of the images lose a rectangle of 2 to 25 % of their area, which becomes mid-grey.
+ERASING = {"factor": (0.5, 0.5), "scale": (0.02, 0.25), "fill_value": 127.5}
 
 
 @keras.saving.register_keras_serializable(package="shiftvit_utils")
@@ -98,14 +100,15 @@ class Augmentation(keras.layers.Layer):
       (`build_classifier` then scales to 0..1, as the example did.)
     - "light": move the image by up to `max_translation` pixels, black coming in, and flip.
       Evaluation leaves it as is.
+    - "erasing": "light", and half of the images lose a rectangle of up to a quarter of their area.
     - "none": resize only.
 
     Args:
         height: int, of the output, in pixels.
         width: int, of the output, in pixels.
-        augmentation: "light", "published", "keras_io_2022" or "none".
+        augmentation: "light", "erasing", "published", "keras_io_2022" or "none".
         horizontal_flip: bool, mirror half of the images (wrong for digits and letters).
-        max_translation: int >= 0, in pixels, for "light".
+        max_translation: int >= 0, in pixels, for "light" and "erasing".
         seed: int or None, for the same random numbers in every run.
         **kwargs: `name`, `dtype` and the other arguments of every Keras layer.
 
@@ -116,7 +119,7 @@ class Augmentation(keras.layers.Layer):
     Output shape: `(N, height, width, C)`, same range of values.
 
     Raises:
-        ValueError: if `augmentation` is none of the four, or `max_translation` is negative.
+        ValueError: if `augmentation` is none of these, or `max_translation` is negative.
 
     >>> images = keras.ops.ones((2, 32, 32, 3))
     >>> Augmentation(48, 48, "published")(images, training=True).shape == (2, 48, 48, 3)
@@ -162,6 +165,11 @@ class Augmentation(keras.layers.Layer):
         self.flip = keras.layers.RandomFlip(
             "horizontal", seed=flip_seed, data_format="channels_last", dtype=self.dtype_policy
         )
+        if augmentation == "erasing":
+            erasing_seed = None if seed is None else seed + 2
+            self.erase = keras.layers.RandomErasing(
+                **ERASING, seed=erasing_seed, data_format="channels_last", dtype=self.dtype_policy
+            )
 
     def build(self, input_shape):
         self.needs_resize = tuple(input_shape[1:3]) != (self.resize.height, self.resize.width)
@@ -179,6 +187,8 @@ class Augmentation(keras.layers.Layer):
         elif training:
             p = self.max_translation
             x = self.crop(ops.pad(x, [(0, 0), (p, p), (p, p), (0, 0)]), training=True)
+            if self.augmentation == "erasing":
+                x = self.erase(x, training=True)
         # `training` is always handed on: without it Keras's flip takes it to be True.
         return self.flip(x, training=training) if self.horizontal_flip else x
 

@@ -10,7 +10,7 @@ import math
 import keras
 from keras import ops
 
-from shiftvit_utils.shift import Shift
+from shiftvit_utils.token_mixers import make_token_mixer
 
 NORMALIZATIONS = ("layer", "group", "batch")
 
@@ -201,8 +201,7 @@ class ShiftViTBlock(keras.layers.Layer):
     """One block: `s = shift(x)`, then `s + drop_path(mlp(norm(s)))`.
 
     The shortcut leaves *after* the shift: what the branch adds to is the shifted map, in the paper
-        as in the published
-    Keras example.
+    as in the published Keras example.
 
     Args:
         num_div: int, the shift moves four groups of `C // num_div` channels.
@@ -216,6 +215,7 @@ class ShiftViTBlock(keras.layers.Layer):
         kernel_initializer: name, configuration or instance of a Keras initializer.
         shift_variant: "paper", "border_zeroing" or "none"; see `Shift`.
         group_channels: None, or an int >= 1: channels of each moving group; see `Shift`.
+        token_mixer: "shift", or, to compare with it, "depthwise_conv" or "attention" in its place.
         **kwargs: `name`, `dtype` and the other arguments of every Keras layer.
 
     Call arguments:
@@ -244,19 +244,21 @@ class ShiftViTBlock(keras.layers.Layer):
         kernel_initializer="glorot_uniform",
         shift_variant="paper",
         group_channels=None,
+        token_mixer="shift",
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.epsilon = epsilon
         self.normalization = normalization
-        self.shift = Shift(
-            num_div,
-            shift_pixel,
-            shift_variant,
-            group_channels,
-            dtype=self.dtype_policy,
-            name="shift",
-        )
+        self.mixer_config = {
+            "num_div": num_div,
+            "shift_pixel": shift_pixel,
+            "shift_variant": shift_variant,
+            "group_channels": group_channels,
+            "token_mixer": token_mixer,
+        }
+        # Or what a comparison puts in its place.
+        self.shift = make_token_mixer(**self.mixer_config, epsilon=epsilon, dtype=self.dtype_policy)
         self.norm = make_normalization(normalization, epsilon, self.dtype_policy, name="norm")
         self.mlp = MLP(
             mlp_expand_ratio,
@@ -285,8 +287,7 @@ class ShiftViTBlock(keras.layers.Layer):
         mlp = self.mlp.get_config()
         return {
             **super().get_config(),
-            "num_div": self.shift.num_div,
-            "shift_pixel": self.shift.shift_pixel,
+            **self.mixer_config,
             "mlp_expand_ratio": mlp["mlp_expand_ratio"],
             "mlp_dropout_rate": mlp["mlp_dropout_rate"],
             "drop_path_rate": self.drop_path.drop_path_rate,
@@ -294,6 +295,4 @@ class ShiftViTBlock(keras.layers.Layer):
             "normalization": self.normalization,
             "activation": mlp["activation"],
             "kernel_initializer": mlp["kernel_initializer"],
-            "shift_variant": self.shift.shift_variant,
-            "group_channels": self.shift.group_channels,
         }

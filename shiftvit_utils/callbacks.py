@@ -10,6 +10,49 @@ from shiftvit_utils.evaluation import classification_metrics, predict_logits
 from shiftvit_utils.saving import save_model
 
 
+def mix_images(images, labels, mixup_alpha, cutmix_alpha, rng):
+    """MixUp or CutMix: each image of a batch is mixed with another one, and so are their labels.
+
+    MixUp adds them, pixel by pixel, with weights `share` and `1 - share`. CutMix puts a rectangle
+    of the other one in, that covers `1 - share` of the image. A batch has one share, drawn from
+    Beta(alpha, alpha). Keras has both as layers, but their random state would not come back
+    when a run is resumed within an epoch.
+
+    Args:
+        images: uint8 array `(N, H, W, C)`.
+        labels: float array `(N, num_classes)`, one-hot.
+        mixup_alpha: float >= 0, 0 for no MixUp.
+        cutmix_alpha: float >= 0, 0 for no CutMix. If neither is 0, each batch takes one of the two.
+        rng: NumPy random generator.
+
+    Returns:
+        `(images, labels)` of the same shapes; images are float32 after MixUp.
+
+    Reference:
+        Zhang et al., "mixup", arXiv 1710.09412; Yun et al., "CutMix", arXiv 1905.04899.
+    """
+    if mixup_alpha == 0 and cutmix_alpha == 0:
+        return images, labels
+    cut = mixup_alpha == 0 or (cutmix_alpha > 0 and rng.random() < 0.5)
+    alpha = cutmix_alpha if cut else mixup_alpha
+    share = rng.beta(alpha, alpha)
+    other = rng.permutation(len(images))
+    if cut:
+        height, width = images.shape[1:3]
+        side = np.sqrt(1.0 - share)
+        # The rectangle's middle may lie anywhere, so it may stick out: what counts is what is seen.
+        middle = rng.random(2) * (height, width)
+        half = 0.5 * side * np.array((height, width))
+        top, left = np.clip(np.round(middle - half), 0, (height, width)).astype(int)
+        bottom, right = np.clip(np.round(middle + half), 0, (height, width)).astype(int)
+        mixed = images.copy()
+        mixed[:, top:bottom, left:right] = images[other, top:bottom, left:right]
+        share = 1.0 - (bottom - top) * (right - left) / (height * width)
+    else:
+        mixed = (share * images + (1.0 - share) * images[other]).astype("float32")
+    return mixed, (share * labels + (1.0 - share) * labels[other]).astype("float32")
+
+
 class TrainingBatches(keras.utils.PyDataset):
     """Shuffled batches of one size, as a function of seed and epoch alone.
 
@@ -21,13 +64,18 @@ class TrainingBatches(keras.utils.PyDataset):
         num_classes: int.
         batch_size: int. The `N % batch_size` images left over are others in every epoch.
         seed: int.
+        mixup_alpha, cutmix_alpha: floats >= 0, as in `mix_images`.
 
-    Items: `(images, one-hot labels)`: `(batch_size, H, W, 3)` uint8 and `(batch_size, num_classes)`
-        float32.
+    Items: `(images, labels)`: `(batch_size, H, W, 3)` uint8 (float32 with MixUp) and one-hot
+        `(batch_size, num_classes)` float32.
     """
 
-    def __init__(self, images, labels, num_classes, batch_size, seed):
+    def __init__(
+        self, images, labels, num_classes, batch_size, seed, mixup_alpha=0.0, cutmix_alpha=0.0
+    ):
         super().__init__()
+        self.mixup_alpha = mixup_alpha
+        self.cutmix_alpha = cutmix_alpha
         self.images = images
         # One-hot, because Keras smooths no integer labels, and its sparse top-5 metric fails on
         # several JAX devices.
@@ -46,9 +94,17 @@ class TrainingBatches(keras.utils.PyDataset):
         return self.steps_per_epoch - self.first_step
 
     def __getitem__(self, index):
-        start = (self.first_step + index) * self.batch_size
-        chosen = self.order[start : start + self.batch_size]
-        return self.images[chosen], self.labels[chosen]
+        step = self.first_step + index
+        chosen = self.order[step * self.batch_size : (step + 1) * self.batch_size]
+        images, labels = mix_images(
+            self.images[chosen],
+            self.labels[chosen],
+            self.mixup_alpha,
+            self.cutmix_alpha,
+            np.random.default_rng([self.seed, self.epoch, step]),
+        )
+        # One type in the whole run: another one would make TensorFlow trace the network again.
+        return images.astype("float32") if self.mixup_alpha else images, labels
 
 
 class EpochStart(keras.callbacks.Callback):

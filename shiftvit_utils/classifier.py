@@ -5,6 +5,7 @@ import keras
 from shiftvit_utils.augmentation import Augmentation
 from shiftvit_utils.model import ShiftViT
 from shiftvit_utils.presets import preset_config
+from shiftvit_utils.pretrained import load_weights
 from shiftvit_utils.quiet_start import set_random_seed
 
 
@@ -17,6 +18,7 @@ def build_classifier(
     max_translation=4,
     seed=None,
     dtype=None,
+    weights=None,
     **overrides,
 ):
     """A `ShiftViT` behind its preprocessing: resize, augment (in training only), scale to -1..1.
@@ -27,12 +29,16 @@ def build_classifier(
         preset: str, a key of `PRESETS`.
         num_classes: int, number of logits.
         image_shape: `(H, W, 3)` of the raw images.
-        augmentation: "light", "published", "keras_io_2022" or "none"; see `Augmentation`.
+        augmentation: "light", "erasing", "published", "keras_io_2022" or "none"; see
+            `Augmentation`.
         horizontal_flip: bool, mirror half of the training images.
         max_translation: int >= 0, in pixels, for "light".
         seed: int or None. With a seed, initial weights and random numbers are the same in every run
             on one backend.
         dtype: dtype policy of the network, such as "mixed_bfloat16"; None is Keras's global one.
+        weights: None for random weights, "cifar10" for those that come with the library (for the
+            preset "nano"), or a path; see `load_weights` in `pretrained.py`. The head starts anew
+            if `num_classes` is another.
         **overrides: arguments of `ShiftViT` that replace those of the preset.
 
     Returns:
@@ -40,7 +46,8 @@ def build_classifier(
         `(N, num_classes)`.
 
     Raises:
-        ValueError: if the preset is unknown, or sizes do not fit together.
+        ValueError: if the preset is unknown, sizes do not fit together, or the weights do not fit
+            the network.
 
     >>> model = build_classifier("micro", num_classes=5, seed=0)
     >>> model.predict(keras.ops.zeros((2, 32, 32, 3), dtype="uint8"), verbose=0).shape
@@ -65,5 +72,8 @@ def build_classifier(
     )(images)  # (N, height, width, 3)
     scale, offset = (1 / 255, 0.0) if augmentation == "keras_io_2022" else (1 / 127.5, -1.0)
     x = keras.layers.Rescaling(scale, offset, dtype="float32", name="rescaling")(x)
-    logits = ShiftViT(**network_config, dtype=dtype, name="shiftvit")(x)  # (N, num_classes)
+    network = ShiftViT(**network_config, dtype=dtype, name="shiftvit")
+    if weights is not None:
+        load_weights(network, weights)
+    logits = network(x)  # (N, num_classes)
     return keras.Model(images, logits, name=f"{preset}_classifier")

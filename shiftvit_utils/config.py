@@ -1,12 +1,14 @@
 """What decides a training run: `TrainConfig`, and the recipes that fill in what it leaves open."""
 
 import dataclasses
+import inspect
+import json
 import math
 from typing import Any
 
 from shiftvit_utils.augmentation import AUGMENTATIONS
-from shiftvit_utils.model import DROP_PATH_RAMPS
-from shiftvit_utils.optimization import WEIGHT_DECAY_MODES
+from shiftvit_utils.model import DROP_PATH_RAMPS, ShiftViT
+from shiftvit_utils.optimization import OPTIMIZERS, WEIGHT_DECAY_MODES
 from shiftvit_utils.presets import preset_config
 from shiftvit_utils.shift import SHIFT_VARIANTS
 
@@ -82,6 +84,8 @@ SMALL_DATASET = 10_000
 SMALL_BATCH_SIZE = 64
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 KEEP_WEIGHTS = ("best", "last")
+# Arguments of `ShiftViT` that the data set and the run decide.
+NOT_OF_A_PRESET = {"self", "num_classes", "dtype", "name", "trainable"}
 
 # What each number must be: the least value of an int, or a test and its description.
 _INTS = {
@@ -98,6 +102,8 @@ _MAY_BE_NONE = ("batch_size", "early_stopping_patience", "group_channels", "limi
 _RATE = (lambda x: 0.0 <= x < 1.0, "a number in [0, 1)")
 _NOT_NEGATIVE = (lambda x: math.isfinite(x) and x >= 0, "a finite number >= 0")
 _NUMBERS = {
+    "mixup_alpha": _NOT_NEGATIVE,
+    "cutmix_alpha": _NOT_NEGATIVE,
     "lr_start": _NOT_NEGATIVE,
     "lr_max": _NOT_NEGATIVE,
     "weight_decay": _NOT_NEGATIVE,
@@ -121,7 +127,10 @@ class TrainConfig:
         epochs: int >= 1.
         batch_size: int >= 1, images a step (over all devices). Small data sets get 64 instead of
             the recipe's 256.
-        augmentation: "light", "published", "keras_io_2022" or "none".
+        augmentation: "light", "erasing", "published", "keras_io_2022" or "none".
+        mixup_alpha: float >= 0, strength of MixUp; see `mix_images`. 0, as without a recipe's
+            word, is off.
+        cutmix_alpha: the same for CutMix. With both, each batch takes one of the two.
         horizontal_flip: bool; None is True, but False for "digits", which a mirror would turn into
             other signs.
         lr_start: float, learning rate of the first step.
@@ -139,6 +148,13 @@ class TrainConfig:
         group_channels: int >= 0, channels of each moving group; 0 is `C // num_div`, as without a
             recipe's word. A recipe's number shrinks to a quarter of the first stage's channels,
             where four such groups would not fit.
+        network: None, or a dict of other arguments of `ShiftViT` than the preset's, such as
+            `{"projected_dim": 64, "activation": "relu"}`. What has an argument of its own here is
+            refused.
+        initial_weights: None, or where to start from instead of random weights: "cifar10" (the
+            weights that this library ships), or the path of a `model.keras` or a run folder of the
+            same network. A head for another number of classes starts anew.
+        optimizer: "adamw" or "sgd" (Nesterov momentum 0.9). Without a recipe's word, "adamw".
         ema_momentum: None, or a float in (0, 1): validate and save averaged weights.
         global_clipnorm: None, or a float > 0.
         early_stopping_patience: int >= 0: stop after so many epochs without a better validation
@@ -171,6 +187,8 @@ class TrainConfig:
     epochs: int = 20
     batch_size: int | None = None
     augmentation: str | None = None
+    mixup_alpha: float | None = None
+    cutmix_alpha: float | None = None
     horizontal_flip: bool | None = None
     lr_start: float | None = None
     lr_max: float | None = None
@@ -184,6 +202,9 @@ class TrainConfig:
     drop_path_ramp: str | None = None
     shift_variant: str | None = None
     group_channels: int | None = None
+    network: dict[str, Any] | None = None
+    initial_weights: str | None = None
+    optimizer: str | None = None
     ema_momentum: float | None = None
     global_clipnorm: float | None = None
     # Off by default: the cosine gains most of its accuracy in the last third, when the learning
@@ -208,6 +229,7 @@ class TrainConfig:
         _check_choice("precision", self.precision, PRECISIONS)
         _check_choice("augmentation", self.augmentation, (None, *AUGMENTATIONS))
         _check_choice("weight_decay_mode", self.weight_decay_mode, (None, *WEIGHT_DECAY_MODES))
+        _check_choice("optimizer", self.optimizer, (None, *OPTIMIZERS))
         _check_choice("decay_all", self.decay_all, (None, True, False))
         _check_choice("drop_path_ramp", self.drop_path_ramp, (None, *DROP_PATH_RAMPS))
         _check_choice("shift_variant", self.shift_variant, (None, *SHIFT_VARIANTS))
@@ -223,6 +245,10 @@ class TrainConfig:
                 continue
             if not isinstance(value, (int, float)) or isinstance(value, bool) or not accepts(value):
                 raise ValueError(f"{name} must be {expected}, got {value!r}.")
+        if self.network is not None:
+            _check_network(self.network)
+            # As JSON gives it back, so that a resumed run finds it equal.
+            object.__setattr__(self, "network", json.loads(json.dumps(self.network)))
         recipe = RECIPES[self.recipe]
         lr_start = recipe["lr_start"] if self.lr_start is None else self.lr_start
         lr_max = recipe["lr_max"] if self.lr_max is None else self.lr_max
@@ -248,7 +274,8 @@ class TrainConfig:
         if self.batch_size is None and num_train < SMALL_DATASET:
             filled["batch_size"] = SMALL_BATCH_SIZE
         if "group_channels" in filled:
-            quarter = preset_config(self.preset)["projected_dim"] // 4
+            network = {**preset_config(self.preset), **(self.network or {})}
+            quarter = network["projected_dim"] // 4
             filled["group_channels"] = min(filled["group_channels"], quarter)
         if self.horizontal_flip is None:
             filled["horizontal_flip"] = self.dataset != "digits"
@@ -259,6 +286,24 @@ class TrainConfig:
                 "Choose a smaller batch."
             )
         return config
+
+
+def _check_network(network):
+    if not isinstance(network, dict):
+        raise ValueError(
+            f"network must be None or a dict of ShiftViT arguments, got {network!r}. With "
+            "papermill: -y 'network: {projected_dim: 64}'."
+        )
+    known = set(inspect.signature(ShiftViT.__init__).parameters) - NOT_OF_A_PRESET
+    fields = {field.name for field in dataclasses.fields(TrainConfig)}
+    for name in network:
+        if name in fields:
+            raise ValueError(f"network holds {name!r}, which is an argument of TrainConfig itself.")
+        if name not in known:
+            raise ValueError(
+                f"network holds {name!r}, which is no argument of ShiftViT that a run can choose. "
+                f"Those are: {', '.join(sorted(known - fields))}."
+            )
 
 
 def _check_choice(name, value, choices):

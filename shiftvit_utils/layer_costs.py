@@ -52,7 +52,40 @@ def norm_cost(name, shape, normalization):
     return LayerCost(name, shape, shape, NORM_PARAMETERS[normalization] * shape[-1])
 
 
-def block_costs(name, shape, mlp_expand_ratio, normalization="layer"):
+def mixer_cost(name, shape, token_mixer="shift", shift_pixel=1):
+    """What mixes the tokens of a block: the shift, which costs nothing, or what replaces it.
+
+    Args:
+        name: str, of the block.
+        shape: `(H, W, C)`.
+        token_mixer: "shift", "depthwise_conv" or "attention".
+        shift_pixel: int >= 0, the convolution reaches as far.
+
+    Returns:
+        `LayerCost`.
+
+    >>> mixer_cost("block", (16, 16, 48), "attention")[3:]
+    (21792, 8650752)
+    """
+    height, width, channels = shape
+    tokens = height * width
+    kernel = (2 * shift_pixel + 1) ** 2
+    parameters, multiply_adds = {
+        "shift": (0, 0),
+        "depthwise_conv": ((kernel + 1) * channels, kernel * channels * tokens),
+        "attention": (
+            # Four dense layers with biases, a vector for each place, and the normalisation.
+            4 * channels * (channels + 1) + tokens * channels + 2 * channels,
+            # The dense layers; then each token with each, for the weights and for the sum.
+            4 * channels**2 * tokens + 2 * tokens**2 * channels,
+        ),
+    }[token_mixer]
+    return LayerCost(f"{name}/{token_mixer}", shape, shape, parameters, multiply_adds)
+
+
+def block_costs(
+    name, shape, mlp_expand_ratio, normalization="layer", token_mixer="shift", shift_pixel=1
+):
     """The layers of one `ShiftViTBlock`, in order.
 
     Args:
@@ -60,6 +93,8 @@ def block_costs(name, shape, mlp_expand_ratio, normalization="layer"):
         shape: `(H, W, C)`, which a block leaves as it is.
         mlp_expand_ratio: number > 0.
         normalization: "layer", "group" or "batch".
+        token_mixer: "shift", "depthwise_conv" or "attention".
+        shift_pixel: int >= 0, in pixels.
 
     Returns:
         list of `LayerCost`.
@@ -70,7 +105,7 @@ def block_costs(name, shape, mlp_expand_ratio, normalization="layer"):
     channels = shape[-1]
     expand = dense_cost(f"{name}/mlp/expand", shape, int(channels * mlp_expand_ratio))
     return [
-        LayerCost(f"{name}/shift", shape, shape),
+        mixer_cost(name, shape, token_mixer, shift_pixel),
         norm_cost(f"{name}/norm", shape, normalization),
         expand,
         dense_cost(f"{name}/mlp/project", expand.output_shape, channels),
@@ -127,7 +162,14 @@ def layer_costs(model):
     for stage, blocks in enumerate(blocks_per_stage):
         for block in range(blocks):
             name, shape = f"stage_{stage}/block_{block}", costs[-1].output_shape
-            costs += block_costs(name, shape, config["mlp_expand_ratio"], normalization)
+            costs += block_costs(
+                name,
+                shape,
+                config["mlp_expand_ratio"],
+                normalization,
+                config["token_mixer"],
+                config["shift_pixel"],
+            )
         if stage < len(blocks_per_stage) - 1:
             costs += merging_costs(f"stage_{stage}/merging", costs[-1].output_shape, normalization)
     shape = costs[-1].output_shape

@@ -5,6 +5,7 @@ import numpy as np
 
 from shiftvit_utils.block import check_rate, make_dense, make_normalization
 from shiftvit_utils.presets import preset_config
+from shiftvit_utils.pretrained import load_weights
 from shiftvit_utils.shift import group_size
 from shiftvit_utils.stage import PatchEmbedding, StackedShiftBlocks
 
@@ -83,6 +84,8 @@ class ShiftViT(keras.Model):
             instead of `C // num_div`. The published Keras example has 12.
         drop_path_ramp: "network", one ramp over all blocks, or "stage", from 0 again in every stage
             (the published Keras example).
+        token_mixer: "shift"; or, to compare with it, "depthwise_conv" or "attention" in its place;
+            see `token_mixers.py`.
         dtype: dtype policy such as "mixed_bfloat16"; None is Keras's global one.
         name: str, name of the model.
         trainable: bool.
@@ -127,6 +130,7 @@ class ShiftViT(keras.Model):
         shift_variant="paper",
         group_channels=None,
         drop_path_ramp="network",
+        token_mixer="shift",
         dtype=None,
         name=None,
         trainable=True,
@@ -170,6 +174,7 @@ class ShiftViT(keras.Model):
                 kernel_initializer=kernel_initializer,
                 shift_variant=shift_variant,
                 group_channels=group_channels,
+                token_mixer=token_mixer,
                 dtype=policy,
                 name=f"stage_{k}",
             )
@@ -218,20 +223,27 @@ class ShiftViT(keras.Model):
             "shift_variant": shift_variant,
             "group_channels": group_channels,
             "drop_path_ramp": drop_path_ramp,
+            "token_mixer": token_mixer,
         }
 
     @classmethod
-    def from_preset(cls, name, **overrides):
+    def from_preset(cls, name, weights=None, **overrides):
         """The network of that name in `PRESETS`, with any argument of `ShiftViT` replaced.
 
         Args:
             name: a key of `PRESETS`.
+            weights: None for random weights, "cifar10" for those that come with the library (for
+                the preset "nano"), or a path; see `load_weights` in `pretrained.py`. The head
+                starts anew if `num_classes` is another.
             **overrides: arguments of `ShiftViT`.
 
         Raises:
-            ValueError: if there is no such preset.
+            ValueError: if there is no such preset, or the weights do not fit the network.
         """
-        return cls(**{**preset_config(name), **overrides})
+        network = cls(**{**preset_config(name), **overrides})
+        if weights is not None:
+            load_weights(network, weights)
+        return network
 
     def get_config(self):
         policy = keras.dtype_policies.serialize(self.dtype_policy)

@@ -10,6 +10,7 @@ import math
 import keras
 
 WEIGHT_DECAY_MODES = ("times_lr", "constant")
+OPTIMIZERS = ("adamw", "sgd")
 
 
 def warmup_cosine(lr_start, lr_max, warmup_steps, total_steps):
@@ -122,8 +123,9 @@ def build_optimizer(
     decay_all=False,
     ema_momentum=None,
     global_clipnorm=None,
+    optimizer="adamw",
 ):
-    """AdamW with the chosen meaning of weight decay.
+    """AdamW with the chosen meaning of weight decay, or SGD.
 
     Args:
         learning_rate: float or schedule.
@@ -134,6 +136,7 @@ def build_optimizer(
         ema_momentum: None, or a float in (0, 1): keep an exponential moving average of the weights.
         global_clipnorm: None, or a float > 0: scale all gradients down together to at most this
             norm.
+        optimizer: "adamw", or "sgd": Nesterov momentum 0.9, decay as in AdamW's "times_lr".
 
     Returns:
         A Keras optimizer. Keras's AdamW forgets which variables it leaves undecayed when it is
@@ -159,12 +162,20 @@ def build_optimizer(
     options = {"global_clipnorm": global_clipnorm}
     if ema_momentum is not None:
         options |= {"use_ema": True, "ema_momentum": ema_momentum}
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer must be one of {OPTIMIZERS}, got {optimizer!r}.")
+    if weight_decay_mode == "constant" and optimizer == "sgd":
+        raise ValueError("weight_decay_mode='constant' is AdamW's; use 'times_lr' with 'sgd'.")
     if weight_decay_mode == "constant":
         return AdamConstantDecay(
             learning_rate, constant_decay=weight_decay, decay_all=decay_all, **options
         )
-    optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay, **options)
+    options["weight_decay"] = weight_decay
+    if optimizer == "sgd":
+        built = keras.optimizers.SGD(learning_rate, momentum=0.9, nesterov=True, **options)
+    else:
+        built = keras.optimizers.AdamW(learning_rate, **options)
     if not decay_all:
         # TensorFlow searches the whole path of a variable, JAX and PyTorch the last part alone.
-        optimizer.exclude_from_weight_decay(var_names=[r"(^|/)(gamma|beta|bias)(:\d+)?$"])
-    return optimizer
+        built.exclude_from_weight_decay(var_names=[r"(^|/)(gamma|beta|bias)(:\d+)?$"])
+    return built

@@ -193,7 +193,8 @@ class StackedShiftBlocks(keras.layers.Layer):
             of blocks.
         merge: bool, end with `PatchMerging`.
         num_div, shift_pixel, mlp_expand_ratio, mlp_dropout_rate, epsilon, normalization,
-            activation, kernel_initializer, shift_variant, group_channels: as in `ShiftViTBlock`.
+            activation, kernel_initializer, shift_variant, group_channels, token_mixer: as in
+            `ShiftViTBlock`.
         **kwargs: `name`, `dtype` and the other arguments of every Keras layer.
 
     Call arguments:
@@ -220,6 +221,7 @@ class StackedShiftBlocks(keras.layers.Layer):
         kernel_initializer="glorot_uniform",
         shift_variant="paper",
         group_channels=None,
+        token_mixer="shift",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -237,6 +239,7 @@ class StackedShiftBlocks(keras.layers.Layer):
             ),
             "shift_variant": shift_variant,
             "group_channels": group_channels,
+            "token_mixer": token_mixer,
         }
         self.blocks = [
             ShiftViTBlock(

@@ -79,7 +79,13 @@ def train(config):
     print(dataset, flush=True)
     config = config.resolved(num_train=len(dataset.x_train))
     batches = TrainingBatches(
-        dataset.x_train, dataset.y_train, dataset.num_classes, config.batch_size, seed=config.seed
+        dataset.x_train,
+        dataset.y_train,
+        dataset.num_classes,
+        config.batch_size,
+        config.seed,
+        config.mixup_alpha or 0.0,
+        config.cutmix_alpha or 0.0,
     )
     run = RunFolder.for_config(config)
     with _devices(config) as num_devices:
@@ -104,13 +110,16 @@ def train(config):
 
 
 def _compiled_classifier(config, dataset, steps_per_epoch):
-    overrides = {
+    overrides = dict(config.network or {})
+    overrides |= {
         name: getattr(config, name)
         for name in NETWORK_SETTINGS
         if getattr(config, name) is not None
     }
     if config.group_channels == 0:
         overrides["group_channels"] = None  # C // num_div, whatever the recipe has
+    if config.initial_weights is not None:
+        overrides["weights"] = config.initial_weights
     model = build_classifier(
         config.preset,
         num_classes=dataset.num_classes,
@@ -135,6 +144,7 @@ def _compiled_classifier(config, dataset, steps_per_epoch):
         decay_all=bool(config.decay_all),
         ema_momentum=config.ema_momentum,
         global_clipnorm=config.global_clipnorm,
+        optimizer=config.optimizer or "adamw",
     )
     if config.precision == "mixed_float16":
         # Keras does this by itself only if the outermost model has the policy.

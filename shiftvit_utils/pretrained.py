@@ -1,0 +1,158 @@
+"""Trained weights: those that come with the library, and those of a run, put into a network.
+
+The library ships one file a data set in `weights/`: a plain `.npz` archive of float16 arrays, one
+for each variable of the network, by the name that the variable has in it, and a JSON text of what
+it is. Nothing in it can run. Half precision halves the file, and costs no accuracy (the model card
+says how that was measured).
+"""
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from keras import ops
+
+from shiftvit_utils.run_folder import RunFolder
+from shiftvit_utils.saving import load_model, written_beside
+
+WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+SHIPPED = ("cifar10",)
+_RECORD = "record"
+_HEAD = "head/"
+
+
+def shipped_path(name):
+    """Where the weights of that name lie.
+
+    Args:
+        name: a member of `SHIPPED`.
+
+    Raises:
+        ValueError: if none go by that name.
+        FileNotFoundError: if they are missing in this installation.
+    """
+    if name not in SHIPPED:
+        raise ValueError(
+            f"weights={name!r} is not known. Choose one of: {', '.join(map(repr, SHIPPED))}."
+        )
+    path = WEIGHTS_FOLDER / f"{name}.npz"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: install shiftvit_utils again.")
+    return path
+
+
+def shipped_record(name):
+    """What the shipped weights are: a dict with `preset`, `class_names`, `network` and more."""
+    with np.load(shipped_path(name), allow_pickle=False) as archive:
+        return json.loads(str(archive[_RECORD]))
+
+
+def save_weights(network, path, record):
+    """Writes the weights of a network in half precision.
+
+    Args:
+        network: `ShiftViT`.
+        path: str or Path that ends in `.npz`.
+        record: dict that JSON can hold: what the weights are.
+
+    Raises:
+        ValueError: if a weight does not fit into float16.
+    """
+    arrays = _arrays(network)
+    with np.errstate(over="ignore"):  # what becomes infinite is refused below
+        halves = {name: value.astype("float16") for name, value in arrays.items()}
+    for name, value in halves.items():
+        if not np.isfinite(value).all():
+            raise ValueError(f"{name} holds numbers that float16 cannot hold, or NaN.")
+    with written_beside(path) as partial, open(partial, "wb") as file:
+        halves[_RECORD] = np.array(json.dumps(record))
+        np.savez_compressed(file, allow_pickle=False, **halves)
+
+
+def weight_variables(network):
+    """The variables of a network by their path within it, such as `head/kernel`.
+
+    Random states, which are variables too, are left out.
+
+    Args:
+        network: `ShiftViT`.
+
+    Returns:
+        dict from str to `keras.Variable`.
+    """
+    return {v.path: v for v in network.variables if v.name != "seed_generator_state"}
+
+
+def load_weights(network, weights):
+    """Puts trained weights into a network, which must have the same layers.
+
+    A head for another number of classes keeps the weights it has; all others are replaced.
+
+    Args:
+        network: `ShiftViT`.
+        weights: a member of `SHIPPED`, or the path of an `.npz` that `save_weights` wrote, of a
+            `model.keras`, or of a run folder.
+
+    Returns:
+        list of str: the variables that kept their weights.
+
+    Raises:
+        ValueError: if a variable is missing, is too many or has another shape; the network is
+            unchanged then.
+        FileNotFoundError: if there is no such file.
+
+    >>> from shiftvit_utils import ShiftViT
+    >>> load_weights(ShiftViT.from_preset("nano", num_classes=3), "cifar10")
+    ['head/bias', 'head/kernel']
+    """
+    given = _read(weights)
+    own = weight_variables(network)
+    kept = sorted(
+        name
+        for name in given.keys() & own.keys()
+        if name.startswith(_HEAD) and given[name].shape != tuple(own[name].shape)
+    )
+    problems = [f"{name} is missing" for name in own if name not in given]
+    problems += [f"{name} is not in this network" for name in given if name not in own]
+    problems += [
+        f"{name} has shape {given[name].shape}, the network's has {tuple(own[name].shape)}"
+        for name in own
+        if name in given and name not in kept and given[name].shape != tuple(own[name].shape)
+    ]
+    if problems:
+        shown = "; ".join(problems[:5]) + ("; ..." if len(problems) > 5 else "")
+        raise ValueError(
+            f"weights={str(weights)!r} do not fit this network ({len(problems)} problems): "
+            f"{shown}. Use the preset and the arguments that they were trained with."
+        )
+    for name, variable in own.items():
+        if name not in kept:
+            variable.assign(given[name].astype("float32"))
+    return kept
+
+
+def _arrays(network):
+    return {name: ops.convert_to_numpy(v) for name, v in weight_variables(network).items()}
+
+
+def _read(weights):
+    """The arrays that `weights` means, by variable name."""
+    if weights in SHIPPED:
+        path = shipped_path(weights)
+    else:
+        path = Path(weights)
+        path = RunFolder(path).model_path if path.is_dir() else path
+    if path.suffix != ".npz":
+        model, _ = load_model(path)
+        return _arrays(model.get_layer("shiftvit"))
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files if name != _RECORD}
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"weights={str(weights)!r}: there is no such file, and shipped are only "
+            f"{', '.join(map(repr, SHIPPED))}."
+        ) from None
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path.name} is no archive of weights, or damaged: {error}") from error

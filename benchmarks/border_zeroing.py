@@ -29,9 +29,9 @@ def run(variant, options):
             run_dir=f"{folder}/run",
         )
         result = train(config)
-    validation = [row["val_top1"] for row in result.history]
+    history = [{key: row[key] for key in ("epoch", "val_top1", "seconds")} for row in result.history]
     kept = ("test_top1", "test_top5", "val_top1", "parameters", "backend", "data_source", "seed")
-    return {"val_top1_per_epoch": validation, **{key: result.metrics[key] for key in kept}}
+    return {"history": history, **{key: result.metrics[key] for key in kept}}
 
 
 def main():
@@ -51,7 +51,7 @@ def main():
     print("|---|" + "---|" * (options.epochs + 1))
     for variant, title in VARIANTS.items():
         result = results[variant]
-        numbers = [f"{100 * value:.1f} %" for value in result["val_top1_per_epoch"]]
+        numbers = [f"{100 * row['val_top1']:.1f} %" for row in result["history"]]
         print(f"| {title} | {' | '.join(numbers)} | {100 * result['test_top1']:.1f} % |")
     if options.json:
         settings = {key: value for key, value in vars(options).items() if key != "json"}

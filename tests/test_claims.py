@@ -58,10 +58,10 @@ def edited(files, path, old, new):
 
 
 def test_messages_name_the_document_the_number_and_what_to_do(files):
-    changed = edited(files, "README.md", "| 1.9 | 1.8–2.1 |", "| 1.9 | 1.8–2.2 |")
+    changed = edited(files, "README.md", "| 1.9 | 1.8–2.3 |", "| 1.9 | 1.8–2.2 |")
     row, *numbers = (line for line in faults(["README.md"], changed) if "start" in line)
     assert row.startswith(f"{LEDGER}:")
-    assert "README.md: '| papermill and Jupyter kernel start | 1.9 | 1.8–2.1 |'" in row
+    assert "README.md: '| papermill and Jupyter kernel start | 1.9 | 1.8–2.3 |'" in row
     assert "write the row as the text is now" in row
     assert len(numbers) == 3  # of a row that is gone, each number is without one
     assert all(line.startswith("README.md: ") for line in numbers)

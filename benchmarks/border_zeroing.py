@@ -29,7 +29,9 @@ def run(variant, options):
             run_dir=f"{folder}/run",
         )
         result = train(config)
-    history = [{key: row[key] for key in ("epoch", "val_top1", "seconds")} for row in result.history]
+    history = [
+        {key: row[key] for key in ("epoch", "val_top1", "seconds")} for row in result.history
+    ]
     kept = ("test_top1", "test_top5", "val_top1", "parameters", "backend", "data_source", "seed")
     return {"history": history, **{key: result.metrics[key] for key in kept}}
 

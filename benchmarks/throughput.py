@@ -1,12 +1,13 @@
-"""Images per second of a training step on each installed backend: `benchmarks/throughput.py`.
+"""Images per second in training and in inference, on each installed backend: `throughput.py`.
 
-The network alone, without data loading and augmentation, in float32, with AdamW, dropout and drop
-path off. Each backend runs in a process of its own; the processes take turns, so that what else the
-machine does hits all alike. Prints a table of medians with their range, and writes JSON.
+The network alone, without data loading and augmentation, with AdamW, dropout and drop path off.
+Each backend runs in a process of its own; the processes take turns, so that what else the machine
+does hits all alike. Prints a table of medians with their range, and writes JSON.
 """
 
 import argparse
 import importlib.util
+import itertools
 import json
 import os
 import statistics
@@ -18,77 +19,133 @@ from pathlib import Path
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
-def measure(preset, batch_size, steps):
-    """Seconds of each of `steps` training steps after the first, on the current backend."""
+def measure(preset, batch_size, precision, steps_per_execution, steps):
+    """Seconds a step on the current backend: the first one, `steps` of training, of inference.
+
+    With `steps_per_execution` above 1, each measured call makes so many steps.
+    """
     import keras
     import numpy as np
 
     from shiftvit_utils import ShiftViT, build_optimizer
     from shiftvit_utils.training import resolve_jit
 
-    model = ShiftViT.from_preset(preset, stochastic_depth_rate=0.0, mlp_dropout_rate=0.0)
+    model = ShiftViT.from_preset(
+        preset, stochastic_depth_rate=0.0, mlp_dropout_rate=0.0, dtype=precision
+    )
     rng = np.random.default_rng(0)
-    images = rng.normal(size=(batch_size, *model.input_shape[1:])).astype("float32")
-    labels = rng.integers(0, model.output_shape[-1], batch_size)
+    size = batch_size * steps_per_execution
+    images = rng.normal(size=(size, *model.input_shape[1:])).astype("float32")
+    labels = rng.integers(0, model.output_shape[-1], size)
     model.compile(
         build_optimizer(1e-3),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=resolve_jit("auto"),
+        steps_per_execution=steps_per_execution,
     )
-    seconds = []
-    for _ in range(steps + 1):
-        start = time.perf_counter()
-        float(model.train_on_batch(images, labels))  # float() waits for the device
-        seconds.append(time.perf_counter() - start)
-    return {"first_step": seconds[0], "steps": seconds[1:]}
+
+    def train_step():
+        if steps_per_execution == 1:
+            float(model.train_on_batch(images, labels))  # float() waits for the device
+        else:
+            model.fit(images, labels, batch_size=batch_size, epochs=1, verbose=0, shuffle=False)
+
+    def inference_step():
+        model.predict_on_batch(images[:batch_size])  # gives NumPy arrays, so it has waited
+
+    def seconds(step, repeats, divisor=1):
+        times = []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            step()
+            times.append((time.perf_counter() - start) / divisor)
+        return times
+
+    return {
+        "first_step": seconds(train_step, 1),
+        "steps": seconds(train_step, steps, steps_per_execution),
+        "inference": (seconds(inference_step, 1), seconds(inference_step, steps))[1],
+        "peak_bytes": peak_bytes(keras.backend.backend()),
+    }
+
+
+def peak_bytes(backend):
+    """The most memory that the network held on a GPU; an empty list where nobody counts."""
+    if backend == "jax":
+        import jax
+
+        statistics_of_device = jax.local_devices()[0].memory_stats() or {}
+        return [statistics_of_device[key] for key in ("peak_bytes_in_use",) if statistics_of_device]
+    if backend == "torch":
+        import torch
+
+        return [torch.cuda.max_memory_allocated()] if torch.cuda.is_available() else []
+    return []
+
+
+def worker(arguments, backend):
+    """Runs `measure` in a process on that backend."""
+    finished = subprocess.run(
+        [sys.executable, __file__, *arguments, "--worker"],
+        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+    )
+    if finished.returncode:
+        sys.exit(f"{backend} failed:\n{finished.stderr}")
+    line = next(x for x in finished.stdout.splitlines() if x.startswith("RESULT"))
+    return json.loads(line.removeprefix("RESULT"))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--preset", default="cifar10")
     parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--precisions", nargs="+", default=["float32"])
+    parser.add_argument("--steps-per-execution", nargs="+", type=int, default=[1])
+    parser.add_argument("--backends", nargs="+", default=BACKENDS, choices=BACKENDS)
     parser.add_argument("--steps", type=int, default=5, help="measured steps a round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="where to write the numbers")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        print("RESULT", json.dumps(measure(options.preset, options.batch_size, options.steps)))
+        settings = (options.precisions[0], options.steps_per_execution[0], options.steps)
+        print("RESULT", json.dumps(measure(options.preset, options.batch_size, *settings)))
         return
 
-    backends = [name for name in BACKENDS if importlib.util.find_spec(name)]
-    results = {name: {"first_step": [], "steps": []} for name in backends}
+    backends = [name for name in options.backends if importlib.util.find_spec(name)]
+    variants = list(itertools.product(backends, options.precisions, options.steps_per_execution))
+    results: dict[str, dict[str, list]] = {}
     for _ in range(options.rounds):
-        for name in backends:
-            worker = subprocess.run(
-                [sys.executable, *sys.argv, "--worker"],
-                env={**os.environ, "KERAS_BACKEND": name, "TF_CPP_MIN_LOG_LEVEL": "3"},
-                capture_output=True,
-                text=True,
-            )
-            if worker.returncode:
-                sys.exit(f"{name} failed:\n{worker.stderr}")
-            line = next(x for x in worker.stdout.splitlines() if x.startswith("RESULT"))
-            measured = json.loads(line.removeprefix("RESULT"))
-            results[name]["first_step"].append(measured["first_step"])
-            results[name]["steps"] += measured["steps"]
+        for backend, precision, per_execution in variants:
+            name = backend if precision == "float32" else f"{backend}, {precision}"
+            name += f", {per_execution} steps a call" if per_execution > 1 else ""
+            arguments = ["--preset", options.preset, "--batch-size", str(options.batch_size)]
+            arguments += ["--precisions", precision, "--steps", str(options.steps)]
+            arguments += ["--steps-per-execution", str(per_execution)]
+            for key, seconds in worker(arguments, backend).items():
+                results.setdefault(name, {}).setdefault(key, []).extend(seconds)
 
     from shiftvit_utils.machine import describe_device
 
-    print(f"{options.preset}, batch {options.batch_size}, float32, {describe_device()}")
-    print("| backend | images/s, median | slowest–fastest step | first step |")
+    print(f"{options.preset}, batch {options.batch_size}, {describe_device()}")
+    print("| backend | training, images/s (range) | inference, images/s (range) | first step |")
     print("|---|---|---|---|")
     for name, result in results.items():
-        speed = [options.batch_size / seconds for seconds in result["steps"]]
-        print(
-            f"| {name} | {statistics.median(speed):.0f} | {min(speed):.0f}–{max(speed):.0f} "
-            f"| {statistics.median(result['first_step']):.1f} s |"
-        )
+        cells = []
+        for key in ("steps", "inference"):
+            speed = [options.batch_size / seconds for seconds in result[key]]
+            cells.append(f"{statistics.median(speed):.0f} ({min(speed):.0f}–{max(speed):.0f})")
+        cells.append(f"{statistics.median(result['first_step']):.1f} s")
+        if result["peak_bytes"]:
+            cells[-1] += f", at most {max(result['peak_bytes']) / 2**30:.2f} GiB"
+        print(f"| {name} | {' | '.join(cells)} |")
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         settings = {"preset": options.preset, "batch_size": options.batch_size}
         content = {**settings, "device": describe_device(), "results": results}
-        options.json.write_text(json.dumps(content, indent=2) + "\n")
+        options.json.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

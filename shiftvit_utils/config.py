@@ -165,6 +165,8 @@ class TrainConfig:
         precision: "float32", "mixed_bfloat16" or "mixed_float16".
         validation_size: None, an int (images) or a float (share); None is the data set's own.
         limit_train: None, or an int: train on so many images only, equally many of each class.
+        use_test_set: bool, evaluate the model that is kept on the test set, once, at the end. False
+            for runs among which one chooses: a test set that was chosen by tells nothing any more.
         run_dir: None, or a path; None is a new folder `runs/<dataset>-<preset>`.
         resume: bool, go on from the last state in the run folder.
         save_every_steps: int >= 0; 0 saves the state once an epoch only.
@@ -216,6 +218,7 @@ class TrainConfig:
     precision: str = "float32"
     validation_size: int | float | None = None
     limit_train: int | None = None
+    use_test_set: bool = True
     run_dir: str | None = None
     resume: bool = False
     save_every_steps: int = 0
@@ -234,6 +237,7 @@ class TrainConfig:
         _check_choice("drop_path_ramp", self.drop_path_ramp, (None, *DROP_PATH_RAMPS))
         _check_choice("shift_variant", self.shift_variant, (None, *SHIFT_VARIANTS))
         _check_choice("keep_weights", self.keep_weights, (None, *KEEP_WEIGHTS))
+        _check_choice("use_test_set", self.use_test_set, (True, False))
         _check_choice("jit", self.jit, ("auto", True, False))
         for name, minimum in _INTS.items():
             if name in _MAY_BE_NONE and getattr(self, name) is None:

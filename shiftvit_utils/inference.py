@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from shiftvit_utils.classifier import build_classifier
 from shiftvit_utils.image_decoding import UnreadableImageError
 from shiftvit_utils.image_inputs import NamedImage, named_images
 from shiftvit_utils.predictions import Predictions, SkippedFile, printable
+from shiftvit_utils.pretrained import shipped_record
 from shiftvit_utils.run_folder import RunFolder
 from shiftvit_utils.saving import load_model
 
@@ -27,7 +29,8 @@ class Classifier:
 
     Args:
         path: a `model.keras`, a run folder that holds one, or a `RunFolder`, such as
-            `newest_run("cifar10")`.
+            `newest_run("cifar10")`. None if `weights` is given.
+        weights: "cifar10" for the network that comes with the library, with nothing to train.
 
     Attributes:
         model: `keras.Model`, not compiled: images 0..255 `(N, height, width, 3)` to logits.
@@ -50,22 +53,31 @@ class Classifier:
     (3, 2)
     """
 
-    def __init__(self, path: str | os.PathLike[str] | RunFolder):
-        if not isinstance(path, (str, os.PathLike, RunFolder)):
+    def __init__(
+        self, path: str | os.PathLike[str] | RunFolder | None = None, weights: str | None = None
+    ):
+        if (path is None) == (weights is None):
+            raise TypeError(
+                f"Give either a path or weights, got path={path!r} and weights={weights!r}."
+            )
+        if weights is not None:
+            self.model, self.class_names = _shipped_model(weights)
+        elif not isinstance(path, (str, os.PathLike, RunFolder)):
             raise TypeError(
                 f"path={path!r} must be the path of a model.keras or of a run folder, or a "
                 "RunFolder such as newest_run() gives."
             )
-        if isinstance(path, RunFolder):
-            path = path.model_path
-        elif os.path.isdir(path):
-            path = RunFolder(path).model_path
-        self.model, self.class_names = load_model(path)
+        else:
+            if isinstance(path, RunFolder):
+                path = path.model_path
+            elif os.path.isdir(path):
+                path = RunFolder(path).model_path
+            self.model, self.class_names = load_model(path)
         height, width, channels = self.model.input_shape[1:]
         if channels != 3:
             raise ValueError(
-                f"{os.path.basename(path)} takes images with {channels} channels; expected 3, as "
-                "build_classifier makes them."
+                f"{os.path.basename(str(path))} takes images with {channels} channels; expected 3, "
+                "as build_classifier makes them."
             )
         self.image_size: tuple[int, int] = (height, width)
 
@@ -189,3 +201,13 @@ def _report(skipped: list[SkippedFile], num_read: int) -> None:
     if not num_read:
         raise UnreadableImageError(f"Nothing is left to predict without {text}")
     print(f"Skipped {text}")
+
+
+def _shipped_model(weights: str) -> tuple[Any, tuple[str, ...]]:
+    """The classifier of the shipped weights, and the names of its classes."""
+    record = shipped_record(weights)
+    class_names = tuple(record["class_names"])
+    model = build_classifier(
+        record["preset"], len(class_names), weights=weights, **record["changes"]
+    )
+    return model, class_names

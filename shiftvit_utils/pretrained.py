@@ -17,7 +17,7 @@ from shiftvit_utils.run_folder import RunFolder
 from shiftvit_utils.saving import load_model, written_beside
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
-SHIPPED = ("cifar10",)
+SHIPPED = tuple(sorted(path.stem for path in WEIGHTS_FOLDER.glob("*.npz")))
 _RECORD = "record"
 _HEAD = "head/"
 
@@ -30,20 +30,17 @@ def shipped_path(name):
 
     Raises:
         ValueError: if none go by that name.
-        FileNotFoundError: if they are missing in this installation.
     """
     if name not in SHIPPED:
         raise ValueError(
-            f"weights={name!r} is not known. Choose one of: {', '.join(map(repr, SHIPPED))}."
+            f"weights={name!r}: this installation has none of that name. It has: "
+            f"{', '.join(map(repr, SHIPPED)) or 'none'}."
         )
-    path = WEIGHTS_FOLDER / f"{name}.npz"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: install shiftvit_utils again.")
-    return path
+    return WEIGHTS_FOLDER / f"{name}.npz"
 
 
 def shipped_record(name):
-    """What the shipped weights are: a dict with `preset`, `class_names`, `network` and more."""
+    """What the shipped weights are: a dict with `preset`, `changes`, `class_names` and more."""
     with np.load(shipped_path(name), allow_pickle=False) as archive:
         return json.loads(str(archive[_RECORD]))
 
@@ -102,8 +99,11 @@ def load_weights(network, weights):
             unchanged then.
         FileNotFoundError: if there is no such file.
 
+    >>> import tempfile
     >>> from shiftvit_utils import ShiftViT
-    >>> load_weights(ShiftViT.from_preset("nano", num_classes=3), "cifar10")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_weights(ShiftViT.from_preset("micro", num_classes=10), folder + "/w.npz", {})
+    ...     load_weights(ShiftViT.from_preset("micro", num_classes=3), folder + "/w.npz")
     ['head/bias', 'head/kernel']
     """
     given = _read(weights)
@@ -151,8 +151,8 @@ def _read(weights):
             return {name: archive[name] for name in archive.files if name != _RECORD}
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"weights={str(weights)!r}: there is no such file, and shipped are only "
-            f"{', '.join(map(repr, SHIPPED))}."
+            f"weights={str(weights)!r}: there is no such file, and none of that name come with the "
+            f"library. It has: {', '.join(map(repr, SHIPPED)) or 'none'}."
         ) from None
     except (ValueError, OSError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path.name} is no archive of weights, or damaged: {error}") from error

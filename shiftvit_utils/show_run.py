@@ -28,8 +28,13 @@ def summary(run):
     """
     metrics = run.read_metrics()
     minutes, seconds = divmod(round(metrics["train_seconds"]), 60)
+    split, accuracy = (
+        ("test", "test accuracy:     ")
+        if "test_top1" in metrics  # a run may leave the test set alone
+        else ("val", "validation acc.:   ")
+    )
     return (
-        f"test accuracy:     {metrics['test_top1']:.2%} top-1, {metrics['test_top5']:.2%} top-5\n"
+        f"{accuracy}{metrics[f'{split}_top1']:.2%} top-1, {metrics[f'{split}_top5']:.2%} top-5\n"
         f"data:              {metrics['data_source']}\n"
         f"network:           {metrics['parameters']:,} parameters, {metrics['epochs']} epochs\n"
         f"trained in:        {minutes}:{seconds:02d} min on {metrics['device']}, "

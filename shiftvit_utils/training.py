@@ -263,7 +263,7 @@ def _fit(config, model, run, dataset, batches):
 
 
 def _evaluate(config, model, run, dataset):
-    """The one look at the test set, with the weights that were kept."""
+    """Scores of the weights that were kept, with the one look at the test set, if there is one."""
     history = run.read_history()
     best_epoch = max(history, key=lambda row: row["val_top1"])["epoch"]
     kept_epoch = history[-1]["epoch"] if config.keep_weights == "last" else best_epoch
@@ -271,7 +271,7 @@ def _evaluate(config, model, run, dataset):
     model.set_weights(kept_model.get_weights())  # `model` has its compiled function already
     start = time.perf_counter()
     scores: dict[str, float] = {}
-    for split in ("test", "val"):
+    for split in ("test", "val") if config.use_test_set else ("val",):
         images, labels = getattr(dataset, f"x_{split}"), getattr(dataset, f"y_{split}")
         measured = classification_metrics(predict_logits(model, images, config.batch_size), labels)
         scores |= {f"{split}_{name}": value for name, value in measured.items()}
@@ -296,9 +296,10 @@ def _evaluate(config, model, run, dataset):
             "seed": config.seed,
         },
     )
+    split, name = ("test", "test") if config.use_test_set else ("val", "validation")
     print(
-        f"test top-1 {scores['test_top1']:.2%}, top-5 {scores['test_top5']:.2%}, loss "
-        f"{scores['test_loss']:.3f} "
-        f"({len(dataset.x_test):,} images)\nmodel: {run}/{run.model_path.name}",
+        f"{name} top-1 {scores[f'{split}_top1']:.2%}, top-5 {scores[f'{split}_top5']:.2%}, loss "
+        f"{scores[f'{split}_loss']:.3f} ({len(getattr(dataset, f'x_{split}')):,} images)\n"
+        f"model: {run}/{run.model_path.name}",
         flush=True,
     )

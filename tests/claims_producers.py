@@ -23,7 +23,7 @@ class NotProvenError(Exception):
 def leaves(value, batch_size=None):
     """The numbers of a JSON value. A list of measurements counts by median, lowest and highest.
 
-    Seconds of training steps also count as images per second.
+    Seconds of training and inference steps also count as images per second.
     """
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return []
@@ -34,9 +34,9 @@ def leaves(value, batch_size=None):
             return [statistics.median(value), min(value), max(value)]
         return [x for item in value for x in leaves(item)]
     found = [x for item in value.values() for x in leaves(item)]
-    if batch_size and "steps" in value:
-        speeds = [batch_size / seconds for seconds in value["steps"]]
-        found += [statistics.median(speeds), min(speeds), max(speeds)]
+    for kind in ("steps", "inference") if batch_size else ():
+        speeds = [batch_size / seconds for seconds in value.get(kind, ())]
+        found += [statistics.median(speeds), min(speeds), max(speeds)] if speeds else []
     return found
 
 

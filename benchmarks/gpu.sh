@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# What an NVIDIA machine gives: `benchmarks/gpu.sh [OUT]`, from the root of a clone.
+#
+# Needs Python with this library, papermill and JAX or PyTorch built for the GPU; TensorFlow is not
+# needed. Writes into OUT (default: runs/gpu): throughput in float32 and bfloat16, with one and with
+# sixteen steps a call, memory, and one full run of the `cifar10` preset through papermill with its
+# executed notebook. CIFAR-10 comes from $SHIFTVIT_DATA or the download.
+#
+#   EPOCHS=100        of the full run; 0 leaves it out
+#   PRESETS="..."     networks whose throughput is measured
+#   RECIPE=light      of the full run
+#   KERAS_BACKEND     of the full run; default: JAX if it sees a GPU, else PyTorch
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
+out=${1:-runs/gpu}
+mkdir -p "$out"
+python=${PYTHON:-python3}
+
+sees_gpu() {
+    case $1 in
+    jax) "$python" -c 'import jax, sys; sys.exit(jax.default_backend() != "gpu")' ;;
+    torch) "$python" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' ;;
+    esac 2>/dev/null
+}
+backends=()
+for backend in jax torch; do
+    if sees_gpu "$backend"; then backends+=("$backend"); fi
+done
+if [ ${#backends[@]} -eq 0 ]; then
+    if [ -z "${ALLOW_CPU:-}" ]; then
+        echo "Neither JAX nor PyTorch sees a GPU here. ALLOW_CPU=1 runs the same on the CPU." >&2
+        exit 2
+    fi
+    for backend in jax torch; do
+        if "$python" -c "import $backend" 2>/dev/null; then backends+=("$backend"); fi
+    done
+fi
+command -v nvidia-smi >/dev/null && nvidia-smi | tee "$out/nvidia-smi.txt"
+
+for preset in ${PRESETS:-nano cifar10 cifar10_strong}; do
+    "$python" benchmarks/throughput.py --preset "$preset" --batch-size "${BATCH_SIZE:-256}" \
+        --backends "${backends[@]}" --precisions float32 mixed_bfloat16 \
+        --steps-per-execution 1 16 --steps "${STEPS:-20}" --rounds "${ROUNDS:-2}" \
+        --json "$out/throughput-$preset.json" | tee "$out/throughput-$preset.md"
+done
+
+epochs=${EPOCHS:-100}
+if [ "$epochs" -gt 0 ]; then
+    export KERAS_BACKEND=${KERAS_BACKEND:-${backends[0]}}
+    "$python" -m papermill --log-output --no-progress-bar --kernel python3 \
+        notebooks/05_train.ipynb "$out/05_train.ipynb" \
+        -p dataset "${DATASET:-cifar10}" -p preset cifar10 -p recipe "${RECIPE:-light}" \
+        -p epochs "$epochs" -p precision mixed_bfloat16 -p run_dir "$(realpath "$out")/run" \
+        -p resume True
+    "$python" -m shiftvit_utils.show_run "$out/run" | tee "$out/run.txt"
+fi

@@ -1,0 +1,126 @@
+"""The weights that the library ships: packed from a run, and measured from the file itself.
+
+`python benchmarks/shipped_weights.py pack runs/cifar10-nano` writes `shiftvit_utils/weights/` from
+the model that a run kept; `python benchmarks/shipped_weights.py evaluate --json FILE` loads what is
+shipped into a fresh network and measures it on the test set: accuracy, each class, confusion,
+calibration. The numbers of the model card are those.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+DATASET = "cifar10"
+
+
+def pack(run_dir):
+    """Writes the shipped weights from a run folder."""
+    from shiftvit_utils import RunFolder, load_model
+    from shiftvit_utils.pretrained import WEIGHTS_FOLDER, save_weights
+
+    run = RunFolder(run_dir)
+    config, metrics = json.loads(run.config_path.read_text()), run.read_metrics()
+    model, class_names = load_model(run.model_path)
+    record = {
+        "preset": config["preset"],
+        "changes": config["network"] or {},  # arguments of ShiftViT beside those of the preset
+        "class_names": class_names,
+        "config": config,
+        "metrics": {name: metrics[name] for name in metrics if not name.startswith("test")},
+    }
+    WEIGHTS_FOLDER.mkdir(exist_ok=True)
+    path = WEIGHTS_FOLDER / f"{DATASET}.npz"
+    save_weights(model.get_layer("shiftvit"), path, record)
+    print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, {model.count_params():,} parameters")
+
+
+def evaluate(json_path, folder=None):
+    """Measures the shipped weights on the test set, and the same network in float32 beside it."""
+    import keras
+    import numpy as np
+    from sklearn.metrics import confusion_matrix
+
+    from shiftvit_utils import Classifier, classification_metrics, load_dataset, predict_logits
+    from shiftvit_utils.calibration import fit_temperature, reliability
+    from shiftvit_utils.machine import describe_device, versions
+    from shiftvit_utils.predictions import softmax
+    from shiftvit_utils.pretrained import shipped_path
+
+    dataset = load_dataset(folder or DATASET)
+    classifier = Classifier(weights=DATASET)
+    if classifier.class_names != tuple(dataset.class_names):
+        raise SystemExit(f"classes {dataset.class_names} are not {classifier.class_names}")
+    logits = predict_logits(classifier.model, dataset.x_test)
+    of_validation = predict_logits(classifier.model, dataset.x_val)
+    labels = dataset.y_test
+    temperature = fit_temperature(of_validation, dataset.y_val)
+    correct = logits.argmax(-1) == labels
+    confusion = confusion_matrix(labels, logits.argmax(-1))
+    calibration = {
+        f"expected_calibration_error{suffix}": reliability(
+            softmax(logits, t).max(-1), correct
+        ).expected_calibration_error
+        for suffix, t in (("", 1.0), ("_at_temperature", temperature))
+    }
+    result = {
+        "device": describe_device(),
+        "backend": keras.backend.backend(),
+        "versions": versions(),
+        "data_source": dataset.source,
+        "bytes": shipped_path(DATASET).stat().st_size,
+        "parameters": classifier.model.count_params(),
+        "test": classification_metrics(logits, labels),
+        "validation": classification_metrics(of_validation, dataset.y_val),
+        "temperature": temperature,
+        **calibration,
+        "recall": dict(
+            zip(
+                dataset.class_names, (confusion.diagonal() / confusion.sum(1)).tolist(), strict=True
+            )
+        ),
+        "precision": dict(
+            zip(
+                dataset.class_names, (confusion.diagonal() / confusion.sum(0)).tolist(), strict=True
+            )
+        ),
+        "confusion": {
+            name: dict(zip(dataset.class_names, row, strict=True))
+            for name, row in zip(dataset.class_names, confusion.tolist(), strict=True)
+        },
+    }
+    print(f"shipped weights, {result['backend']}, {result['device']}, {dataset.source}")
+    print(f"test top-1 {result['test']['top1']:.2%}, top-5 {result['test']['top5']:.2%}")
+    print(f"validation top-1 {result['validation']['top1']:.2%}")
+    print(
+        f"calibration error {result['expected_calibration_error']:.3f}, at temperature "
+        f"{temperature:.2f} {result['expected_calibration_error_at_temperature']:.3f}"
+    )
+    print("| class | found (recall) | right when said (precision) | most often taken for |")
+    print("|---|---|---|---|")
+    for k, name in enumerate(dataset.class_names):
+        others = np.where(np.arange(len(confusion)) == k, -1, confusion[k])
+        print(
+            f"| {name} | {result['recall'][name]:.1%} | {result['precision'][name]:.1%} "
+            f"| {dataset.class_names[int(others.argmax())]}, {others.max()} times |"
+        )
+    if json_path:
+        json_path.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    packing = commands.add_parser("pack", help="write the weights from a run folder")
+    packing.add_argument("run_dir", type=Path)
+    evaluating = commands.add_parser("evaluate", help="measure the shipped weights")
+    evaluating.add_argument("--dataset", help="another copy of CIFAR-10")
+    evaluating.add_argument("--json", type=Path, help="where to write the numbers")
+    options = parser.parse_args()
+    if options.command == "pack":
+        pack(options.run_dir)
+    else:
+        evaluate(options.json, options.dataset)
+
+
+if __name__ == "__main__":
+    main()

@@ -26,15 +26,18 @@ from shiftvit_utils.run_folder import RunFolder, newest_run, runs_root
 from shiftvit_utils.saving import load_model, save_model
 from shiftvit_utils.shift import Shift, shift
 from shiftvit_utils.stage import PatchEmbedding, PatchMerging, StackedShiftBlocks
+from shiftvit_utils.token_mixers import AttentionMixer, DepthwiseConvMixer
 from shiftvit_utils.training import TrainResult, train
 
 __all__ = [
     "MLP",
     "PRESETS",
     "RECIPES",
+    "AttentionMixer",
     "Augmentation",
     "Classifier",
     "Dataset",
+    "DepthwiseConvMixer",
     "DropPath",
     "PatchEmbedding",
     "PatchMerging",

@@ -109,7 +109,7 @@ def test_never_flips_without_horizontal_flip(augmentation):
 
 
 @pytest.mark.parametrize("flip", [True, False])
-@pytest.mark.parametrize("augmentation", ["light", "published", "keras_io_2022", "none"])
+@pytest.mark.parametrize("augmentation", ["light", "erasing", "published", "keras_io_2022", "none"])
 def test_is_never_random_outside_training(augmentation, flip):
     images = np.random.default_rng(0).uniform(0, 255, (16, 24, 24, 3)).astype("float32")
     layer = Augmentation(24, 24, augmentation, horizontal_flip=flip)
@@ -195,7 +195,7 @@ def test_none_only_resizes():
     np.testing.assert_allclose(as_numpy(layer(images, training=True)), expected, atol=0.01)
 
 
-@pytest.mark.parametrize("augmentation", ["light", "published", "keras_io_2022", "none"])
+@pytest.mark.parametrize("augmentation", ["light", "erasing", "published", "keras_io_2022", "none"])
 def test_images_of_bytes_become_float(augmentation):
     images = np.random.default_rng(0).integers(0, 256, (2, 12, 12, 3), "uint8")
     layer = Augmentation(12, 12, augmentation)

@@ -1,6 +1,7 @@
 """`TrainConfig`: which values it refuses and how, and what `resolved` fills in."""
 
 import dataclasses
+import json
 import math
 
 import pytest
@@ -38,6 +39,11 @@ STAYS_NONE = {
     "validation_size",
     "limit_train",
     "run_dir",
+    "network",
+    "initial_weights",
+    "optimizer",
+    "mixup_alpha",
+    "cutmix_alpha",
 }
 # What the other recipes leave as it is without them.
 KERAS_IO_2022_ONLY = {
@@ -63,7 +69,8 @@ NAN, INFINITY = math.nan, math.inf
         ("preset", tuple(PRESETS)),
         ("recipe", ("light", "small", "keras_io_2022")),
         ("precision", ("float32", "mixed_bfloat16", "mixed_float16")),
-        ("augmentation", ("light", "published", "keras_io_2022", "none")),
+        ("augmentation", ("light", "erasing", "published", "keras_io_2022", "none")),
+        ("optimizer", ("adamw", "sgd")),
         ("weight_decay_mode", ("times_lr", "constant")),
         ("decay_all", (True, False)),
         ("drop_path_ramp", ("network", "stage")),
@@ -99,6 +106,9 @@ def test_unknown_choice_lists_the_valid_ones(name, choices):
         *[("stochastic_depth_rate", value) for value in (-0.1, 1.0, NAN)],
         *[("warmup_fraction", value) for value in (-0.1, 1.1, NAN, "0.1")],
         *[("ema_momentum", value) for value in (0.0, 1.0, -0.5, NAN)],
+        *[("mixup_alpha", value) for value in (-0.1, NAN, INFINITY, "0.2")],
+        *[("cutmix_alpha", value) for value in (-0.1, NAN, INFINITY, "0.2")],
+        *[("network", value) for value in ("micro", 3, [("num_div", 4)])],
         *[("global_clipnorm", value) for value in (0.0, -1.0, NAN, INFINITY)],
     ],
 )
@@ -254,3 +264,27 @@ def test_only_digits_are_not_mirrored(dataset, flips):
     assert TrainConfig(dataset=dataset).resolved(1000).horizontal_flip is flips
     assert TrainConfig(dataset=dataset, horizontal_flip=True).resolved(1000).horizontal_flip
     assert not TrainConfig(dataset=dataset, horizontal_flip=False).resolved(1000).horizontal_flip
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ({"projected_dims": 24}, r"'projected_dims'.*no argument of ShiftViT.*projected_dim"),
+        ({"num_classes": 3}, r"'num_classes'.*no argument of ShiftViT that a run can choose"),
+        ({"mlp_dropout_rate": 0.1}, r"'mlp_dropout_rate'.*argument of TrainConfig itself"),
+    ],
+)
+def test_network_takes_what_only_it_can_say(network, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(network=network)
+
+
+def test_network_is_held_as_its_file_gives_it_back():
+    config = TrainConfig(network={"num_shift_blocks_per_stages": (1, 2), "activation": "relu"})
+    assert config.network == {"num_shift_blocks_per_stages": [1, 2], "activation": "relu"}
+    assert json.loads(json.dumps(dataclasses.asdict(config)))["network"] == config.network
+
+
+def test_the_recipes_groups_fit_into_a_network_of_another_width():
+    config = TrainConfig(recipe="keras_io_2022", preset="cifar10", network={"projected_dim": 32})
+    assert config.resolved(40_000).group_channels == 8

@@ -18,7 +18,9 @@ from numpy_oracles import as_numpy
 import shiftvit_utils
 from shiftvit_utils import (
     MLP,
+    AttentionMixer,
     Augmentation,
+    DepthwiseConvMixer,
     DropPath,
     PatchEmbedding,
     PatchMerging,
@@ -77,13 +79,15 @@ BLOCK = {
     "kernel_initializer": INITIALIZER,
     "shift_variant": "border_zeroing",
     "group_channels": 1,
+    "token_mixer": "depthwise_conv",
 }
 
 
 def block_weights(channels, ratio=3):
-    """Scale and offset of the normalisation, and two dense layers with biases."""
+    """A 5x5 kernel and its bias, the normalisation, and two dense layers with biases."""
     hidden = ratio * channels
-    return 2 * channels + channels * hidden + hidden + hidden * channels + channels
+    mixer = (5 * 5 + 1) * channels
+    return mixer + 2 * channels + channels * hidden + hidden + hidden * channels + channels
 
 
 CASES = [
@@ -117,6 +121,22 @@ CASES = [
         (16, 2, 3, 4),
         (16, 2, 3, 4),
         random=True,
+    ),
+    Case(
+        DepthwiseConvMixer,
+        {"num_div": 5, "shift_pixel": 2},
+        (2, 6, 5, 13),
+        (2, 6, 5, 13),
+        trainable=5 * 5 * 13 + 13,
+    ),
+    Case(
+        AttentionMixer,
+        {"head_channels": 5, "epsilon": 1e-3},
+        (2, 4, 3, 10),
+        (2, 4, 3, 10),
+        # query, key, value, output; a vector for each of 12 places; scale and offset
+        trainable=4 * (10 * 10 + 10) + 12 * 10 + 2 * 10,
+        any_size=False,
     ),
     Case(
         ShiftViTBlock,

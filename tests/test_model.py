@@ -123,7 +123,7 @@ def test_network_of_the_published_examples_shift_equals_numpy(monkeypatch):
     np.testing.assert_allclose(model.predict(x, verbose=0), expected, rtol=1e-3, atol=1e-3)
 
 
-NEW_ARGUMENTS = ("shift_variant", "group_channels", "drop_path_ramp")
+NEW_ARGUMENTS = ("shift_variant", "group_channels", "drop_path_ramp", "token_mixer")
 
 
 def without_new_arguments(config):

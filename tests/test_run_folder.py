@@ -57,6 +57,12 @@ MUST_NOT_DIFFER = {
     "precision": "mixed_bfloat16",
     "validation_size": 100,
     "limit_train": 100,
+    "mixup_alpha": 0.2,
+    "cutmix_alpha": 1.0,
+    "network": {"num_div": 6},
+    "initial_weights": "elsewhere.npz",
+    "optimizer": "sgd",
+    "use_test_set": False,
 }
 
 

@@ -44,9 +44,13 @@ def evaluate(json_path, folder=None):
     from shiftvit_utils.calibration import fit_temperature, reliability
     from shiftvit_utils.machine import describe_device, versions
     from shiftvit_utils.predictions import softmax
-    from shiftvit_utils.pretrained import shipped_path
+    from shiftvit_utils.pretrained import shipped_path, shipped_record
 
-    dataset = load_dataset(folder or DATASET)
+    # The split of the run: other validation images would be among those that it was trained on.
+    config = shipped_record(DATASET)["config"]
+    dataset = load_dataset(
+        folder or DATASET, validation_size=config["validation_size"], seed=config["seed"]
+    )
     classifier = Classifier(weights=DATASET)
     if classifier.class_names != tuple(dataset.class_names):
         raise SystemExit(f"classes {dataset.class_names} are not {classifier.class_names}")

@@ -5,7 +5,7 @@ import keras
 from shiftvit_utils.augmentation import Augmentation
 from shiftvit_utils.model import ShiftViT
 from shiftvit_utils.presets import preset_config
-from shiftvit_utils.pretrained import load_weights
+from shiftvit_utils.pretrained import load_weights, network_changes
 from shiftvit_utils.quiet_start import set_random_seed
 
 
@@ -53,7 +53,12 @@ def build_classifier(
     >>> model.predict(keras.ops.zeros((2, 32, 32, 3), dtype="uint8"), verbose=0).shape
     (2, 5)
     """
-    network_config = {**preset_config(preset), "num_classes": num_classes, **overrides}
+    network_config = {
+        **preset_config(preset),
+        **network_changes(weights),
+        "num_classes": num_classes,
+        **overrides,
+    }
     if seed is not None:
         set_random_seed(seed)
     height, width = network_config["image_shape"][:2]

@@ -58,7 +58,8 @@ class Classifier:
     ):
         if (path is None) == (weights is None):
             raise TypeError(
-                f"Give either a path or weights, got path={path!r} and weights={weights!r}."
+                "Give either a path, of a model.keras or a run folder, or weights; got "
+                f"path={path!r} and weights={weights!r}."
             )
         if weights is not None:
             self.model, self.class_names = _shipped_model(weights)
@@ -207,7 +208,4 @@ def _shipped_model(weights: str) -> tuple[Any, tuple[str, ...]]:
     """The classifier of the shipped weights, and the names of its classes."""
     record = shipped_record(weights)
     class_names = tuple(record["class_names"])
-    model = build_classifier(
-        record["preset"], len(class_names), weights=weights, **record["changes"]
-    )
-    return model, class_names
+    return build_classifier(record["preset"], len(class_names), weights=weights), class_names

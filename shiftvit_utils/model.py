@@ -5,7 +5,7 @@ import numpy as np
 
 from shiftvit_utils.block import check_rate, make_dense, make_normalization
 from shiftvit_utils.presets import preset_config
-from shiftvit_utils.pretrained import load_weights
+from shiftvit_utils.pretrained import load_weights, network_changes
 from shiftvit_utils.shift import group_size
 from shiftvit_utils.stage import PatchEmbedding, StackedShiftBlocks
 
@@ -240,7 +240,7 @@ class ShiftViT(keras.Model):
         Raises:
             ValueError: if there is no such preset, or the weights do not fit the network.
         """
-        network = cls(**{**preset_config(name), **overrides})
+        network = cls(**{**preset_config(name), **network_changes(weights), **overrides})
         if weights is not None:
             load_weights(network, weights)
         return network

@@ -45,6 +45,18 @@ def shipped_record(name):
         return json.loads(str(archive[_RECORD]))
 
 
+def network_changes(weights):
+    """The arguments of `ShiftViT`, beside its preset's, that the shipped weights were trained with.
+
+    Args:
+        weights: as in `load_weights`.
+
+    Returns:
+        dict; empty for weights that are not shipped: those are the caller's to match.
+    """
+    return shipped_record(weights)["changes"] if weights in SHIPPED else {}
+
+
 def save_weights(network, path, record):
     """Writes the weights of a network in half precision.
 
@@ -143,16 +155,16 @@ def _read(weights):
     else:
         path = Path(weights)
         path = RunFolder(path).model_path if path.is_dir() else path
+    if not path.exists():
+        raise FileNotFoundError(
+            f"weights={str(weights)!r}: there is no such file, and none of that name come with the "
+            f"library. It has: {', '.join(map(repr, SHIPPED)) or 'none'}."
+        )
     if path.suffix != ".npz":
         model, _ = load_model(path)
         return _arrays(model.get_layer("shiftvit"))
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files if name != _RECORD}
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"weights={str(weights)!r}: there is no such file, and none of that name come with the "
-            f"library. It has: {', '.join(map(repr, SHIPPED)) or 'none'}."
-        ) from None
     except (ValueError, OSError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path.name} is no archive of weights, or damaged: {error}") from error

@@ -1,0 +1,156 @@
+"""Weights in a file of halves come back, fit or say why not; and the shipped ones load."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from numpy_oracles import as_numpy
+
+from shiftvit_utils import Classifier, RunFolder, ShiftViT, build_classifier, save_model
+from shiftvit_utils.pretrained import (
+    SHIPPED,
+    load_weights,
+    save_weights,
+    shipped_path,
+    shipped_record,
+    weight_variables,
+)
+
+SMALL = {"num_shift_blocks_per_stages": (1, 1), "projected_dim": 12, "normalization": "batch"}
+
+
+def network(seed=0, **changes):
+    keras.utils.set_random_seed(seed)
+    made = ShiftViT.from_preset("micro", **{**SMALL, **changes})
+    rng = np.random.default_rng(seed)
+    for variable in weight_variables(made).values():
+        variable.assign(rng.uniform(0.1, 1.0, variable.shape))
+    return made
+
+
+def values(made):
+    return {name: as_numpy(v, "float32") for name, v in weight_variables(made).items()}
+
+
+def assert_same(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+
+
+def test_weights_come_back_in_half_precision(tmp_path):
+    source, target = network(0), network(1)
+    save_weights(source, tmp_path / "w.npz", {"said": "yes"})
+    assert load_weights(target, tmp_path / "w.npz") == []
+    halves = {k: v.astype("float16").astype("float32") for k, v in values(source).items()}
+    assert_same(values(target), halves)
+    with np.load(tmp_path / "w.npz", allow_pickle=False) as archive:
+        assert json.loads(str(archive["record"])) == {"said": "yes"}
+        assert {archive[name].dtype for name in halves} == {np.dtype("float16")}
+
+
+def test_moving_averages_are_among_them():
+    assert any("moving_variance" in name for name in weight_variables(network()))
+    with_dropout = network(mlp_dropout_rate=0.5)
+    assert weight_variables(with_dropout).keys() == weight_variables(network()).keys()
+
+
+def test_a_head_for_other_classes_stays_as_it_was(tmp_path):
+    save_weights(network(0), tmp_path / "w.npz", {})
+    target = network(1, num_classes=3)
+    before = values(target)
+    assert load_weights(target, str(tmp_path / "w.npz")) == ["head/bias", "head/kernel"]
+    after = values(target)
+    same = {name for name in before if np.array_equal(before[name], after[name])}
+    assert same == {"head/bias", "head/kernel"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"projected_dim": 16}, r"patch_embedding/projection/kernel has shape \(48, 12\)"),
+        ({"num_shift_blocks_per_stages": (1, 2)}, r"stage_1/block_1/.* is missing"),
+        ({"num_shift_blocks_per_stages": (1,)}, r"stage_0/merging/.* is not in this network"),
+    ],
+)
+def test_another_network_stays_as_it_was_and_hears_why(tmp_path, changes, message):
+    save_weights(network(0), tmp_path / "w.npz", {})
+    target = network(1, **changes)
+    before = values(target)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_weights(target, tmp_path / "w.npz")
+    assert "w.npz" in str(caught.value)
+    assert_same(values(target), before)
+
+
+def test_from_a_saved_model_and_a_run_folder(tmp_path):
+    model = build_classifier("micro", **SMALL, seed=0)
+    save_model(model, tmp_path / "model.keras", [str(k) for k in range(10)])
+    expected = values(model.get_layer("shiftvit"))
+    for path in (tmp_path / "model.keras", tmp_path):
+        target = network(1)
+        load_weights(target, path)
+        assert_same(values(target), expected)
+    assert RunFolder(tmp_path).model_path == tmp_path / "model.keras"
+
+
+@pytest.mark.parametrize("value", [1e6, np.nan, -np.inf])
+def test_what_a_half_cannot_hold_is_refused(tmp_path, value):
+    made = network()
+    made.get_layer("head").bias.assign(np.full(10, value))
+    with pytest.raises(ValueError, match="head/bias holds numbers that float16 cannot hold"):
+        save_weights(made, tmp_path / "w.npz", {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_are_none(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"'imagenet'.*no such file.*'cifar10'"):
+        load_weights(network(), "imagenet")
+    save_weights(network(), tmp_path / "w.npz", {})
+    whole = (tmp_path / "w.npz").read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"", b"text"):
+        (tmp_path / "w.npz").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"w\.npz is no archive of weights, or damaged"):
+            load_weights(network(), tmp_path / "w.npz")
+
+
+def test_arrays_of_objects_are_not_unpickled(tmp_path):
+    np.savez(tmp_path / "w.npz", kernel=np.array([print], dtype=object))
+    with pytest.raises(ValueError, match="no archive of weights"):
+        load_weights(network(), tmp_path / "w.npz")
+
+
+# ---------------------------------------------------------------- those that are shipped
+
+
+def test_shipped_weights_are_small_and_say_what_they_are():
+    assert "cifar10" in SHIPPED
+    assert shipped_path("cifar10").stat().st_size <= 3 * 2**20
+    record = shipped_record("cifar10")
+    assert len(record["class_names"]) == 10
+    made = ShiftViT.from_preset(record["preset"], weights="cifar10")
+    assert made.count_params() < 1_000_000
+    with pytest.raises(ValueError, match=r"'imagenet'.*It has: 'cifar10'"):
+        shipped_path("imagenet")
+
+
+def test_every_way_to_the_shipped_weights_gives_one_network():
+    classifier = Classifier(weights="cifar10")
+    assert classifier.class_names[0] == "airplane"
+    assert classifier.image_size == (32, 32)
+    built = build_classifier("nano", weights="cifar10")
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype("uint8")
+    expected = as_numpy(built(images))
+    np.testing.assert_allclose(classifier.predict(images).logits, expected, rtol=1e-4, atol=1e-4)
+    assert np.ptp(expected, axis=0).max() > 0.1
+    three = build_classifier("nano", num_classes=3, weights="cifar10")
+    assert three(images).shape == (4, 3)
+
+
+def test_a_classifier_takes_a_path_or_weights():
+    for arguments in ({}, {"path": "runs", "weights": "cifar10"}):
+        with pytest.raises(TypeError, match="either a path or weights"):
+            Classifier(**arguments)
+    with pytest.raises(ValueError, match=r"weights='imagenet'.*'cifar10'"):
+        Classifier(weights="imagenet")

@@ -237,3 +237,26 @@ def test_in_compiled_training_each_step_draws_anew(augmentation):
 
 def mean_output(_, outputs):
     return ops.mean(outputs)
+
+
+def test_erasing_takes_a_rectangle_from_half_of_the_images():
+    count, side = 2000, 24
+    images = np.full((count, side, side, 3), 10.0, "float32")
+    layer = Augmentation(side, side, "erasing", max_translation=0, seed=1)
+    gone = (as_numpy(layer(images, training=True)) != 10.0).any(axis=-1)
+    share = gone.mean(axis=(1, 2))
+    hit = share > 0
+    assert hit.mean() == pytest.approx(0.5, abs=5 * np.sqrt(0.25 / count))
+    # A rectangle that would stick out is cut off, so it may be smaller than it was drawn.
+    assert share.max() <= 0.25 + 2 / side
+    assert share[hit].mean() > 0.05
+    for mask in gone[hit][:50]:
+        rows, columns = np.where(mask)
+        assert mask[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].all()
+    np.testing.assert_array_equal(as_numpy(layer(images, training=False)), images)
+
+
+def test_erasing_leaves_compilation_on():
+    layer = Augmentation(24, 24, "erasing")
+    layers = [layer, *layer._flatten_layers(include_self=False)]
+    assert all(getattr(inner, "supports_jit", True) for inner in layers)

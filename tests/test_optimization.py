@@ -330,3 +330,28 @@ def test_bad_arguments_are_named(arguments, message):
 def test_the_optimizer_itself_refuses_a_negative_decay(decay):
     with pytest.raises(ValueError, match="constant_decay"):
         AdamConstantDecay(1e-3, constant_decay=decay)
+
+
+def test_sgd_takes_nesterov_steps_and_decays_kernels_alone():
+    weights, gradients = problem(steps=20)
+    lr, decay, momentum = 0.01, 0.5, 0.9
+    optimizer = build_optimizer(lr, decay, optimizer="sgd")
+    expected = []
+    for weight, is_kernel, steps in zip(
+        weights, (True, False), zip(*gradients, strict=True), strict=True
+    ):
+        w, velocity = weight.astype("float64"), 0.0
+        for g in steps:
+            w = w - lr * decay * w if is_kernel else w
+            velocity = momentum * velocity - lr * g
+            w = w + momentum * velocity - lr * g
+        expected.append(w)
+    for ours, theirs in zip(run(optimizer, weights, gradients), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_an_optimizer_that_there_is_not_and_a_decay_that_sgd_has_not():
+    with pytest.raises(ValueError, match=r"optimizer must be one of .*'sgd'.*'adam'"):
+        build_optimizer(0.1, 0.1, optimizer="adam")
+    with pytest.raises(ValueError, match=r"'constant' is AdamW's; use 'times_lr'"):
+        build_optimizer(0.1, 0.1, "constant", optimizer="sgd")

@@ -930,3 +930,40 @@ def test_bad_run_folders_fail_before_training(data, tmp_path, no_fit, monkeypatc
         patch.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=100))
         with pytest.raises(OSError, match="the disk has 0 MiB free"):
             train(tiny_config(data, tmp_path / "full"))
+
+
+# ---------------------------------------------------------------- other networks, other starts
+
+
+def test_a_run_may_change_its_network_and_leave_the_test_set_alone(data, tmp_path):
+    config = tiny_config(
+        data,
+        tmp_path / "run",
+        epochs=1,
+        network={"projected_dim": 24, "normalization": "batch", "num_div": 6},
+        mixup_alpha=0.2,
+        cutmix_alpha=1.0,
+        optimizer="sgd",
+        use_test_set=False,
+    )
+    result = train(config)
+    assert result.model.get_layer("shiftvit").get_config()["num_div"] == 6
+    assert result.metrics["parameters"] > 2 * 1386  # twice as wide as the preset
+    assert not any(name.startswith("test") for name in result.metrics)
+    assert result.metrics["val_top1"] == result.history[0]["val_top1"]
+
+
+@pytest.mark.parametrize("form", ["folder", "model"])
+def test_a_run_starts_from_the_weights_of_another(plain, data, tmp_path, form):
+    source = plain.result.run
+    start = source.path if form == "folder" else source.model_path
+    config = tiny_config(data, tmp_path / "run", lr_start=0.0, lr_max=0.0, weight_decay=0.0,
+                         epochs=1, initial_weights=str(start), **NO_RANDOMNESS)  # fmt: skip
+    result = train(config)  # with a learning rate of 0, so nothing moves
+    kept, given = (model.get_layer("shiftvit").get_weights() for model in
+                   (result.model, plain.result.model))  # fmt: skip
+    given = [w for w in given if w.dtype == np.float32]
+    kept = [w for w in kept if w.dtype == np.float32]
+    for ours, theirs in zip(kept, given, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert result.metrics["val_top1"] == plain.result.metrics["val_top1"]

@@ -154,8 +154,8 @@ class TrainConfig:
         initial_weights: None, or where to start from instead of random weights: "cifar10" (the
             weights that this library ships), or the path of a `model.keras` or a run folder of the
             same network. A head for another number of classes starts anew. On the data that they
-            were trained on, `seed` and `validation_size` must be theirs too: other ones would
-            validate on images that were trained on.
+            were trained on, `seed` and `validation_size` must be theirs too, which hold back the
+            same images for validation; other ones are refused.
         optimizer: "adamw" or "sgd" (Nesterov momentum 0.9). Without a recipe's word, "adamw".
         ema_momentum: None, or a float in (0, 1): validate and save averaged weights.
         global_clipnorm: None, or a float > 0.

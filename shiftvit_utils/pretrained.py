@@ -57,6 +57,21 @@ def network_changes(weights):
     return shipped_record(weights)["changes"] if weights in SHIPPED else {}
 
 
+def trained_with(weights):
+    """The settings of the run that weights come from, as in its `config.json`.
+
+    Args:
+        weights: as in `load_weights`.
+
+    Returns:
+        dict; empty for a file by itself, which does not say.
+    """
+    if weights in SHIPPED:
+        return shipped_record(weights)["config"]
+    config_path = RunFolder(weights).config_path
+    return json.loads(config_path.read_text()) if config_path.is_file() else {}
+
+
 def save_weights(network, path, record):
     """Writes the weights of a network in half precision.
 

@@ -15,6 +15,7 @@ from shiftvit_utils.data import load_dataset
 from shiftvit_utils.evaluation import classification_metrics, predict_logits
 from shiftvit_utils.machine import describe_device, versions
 from shiftvit_utils.optimization import build_optimizer, warmup_cosine
+from shiftvit_utils.pretrained import trained_with
 from shiftvit_utils.run_folder import RunFolder
 from shiftvit_utils.saving import load_model
 
@@ -70,6 +71,7 @@ def train(config):
         FloatingPointError: if the loss becomes infinite or NaN.
     """
     start = time.perf_counter()
+    _check_split(config)
     dataset = load_dataset(
         config.dataset,
         validation_size=config.validation_size,
@@ -107,6 +109,20 @@ def train(config):
             _evaluate(config, model, run, dataset)
         kept_model, _ = load_model(run.model_path)
     return TrainResult(run, kept_model, dataset, run.read_metrics(), run.read_history())
+
+
+def _check_split(config):
+    """Refuses to validate on images that the weights to start from were trained on."""
+    before = trained_with(config.initial_weights) if config.initial_weights is not None else {}
+    if before.get("dataset") != config.dataset:
+        return
+    split = {name: before[name] for name in ("seed", "validation_size")}
+    if split != {name: getattr(config, name) for name in split}:
+        raise ValueError(
+            f"initial_weights={config.initial_weights!r} were trained on {config.dataset!r} with "
+            f"seed={split['seed']!r} and validation_size={split['validation_size']!r}. Give these "
+            "two here as well: otherwise validation images would be among those trained on."
+        )
 
 
 def _compiled_classifier(config, dataset, steps_per_epoch):

@@ -967,3 +967,14 @@ def test_a_run_starts_from_the_weights_of_another(plain, data, tmp_path, form):
     for ours, theirs in zip(kept, given, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert result.metrics["val_top1"] == plain.result.metrics["val_top1"]
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"validation_size": 12}])
+def test_weights_are_not_validated_on_what_they_were_trained_on(
+    plain, data, tmp_path, no_fit, change
+):
+    start = str(plain.result.run.path)
+    config = tiny_config(data, tmp_path / "run", initial_weights=start, **change)
+    with pytest.raises(ValueError, match=r"trained on .*seed=0 and validation_size=None.*two here"):
+        train(config)
+    assert not (tmp_path / "run").exists()

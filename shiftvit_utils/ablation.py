@@ -1,0 +1,250 @@
+"""One thing changed at a time: a sweep of training runs, through papermill over notebook 05.
+
+A `Point` is one change of one recipe. `run_sweep` trains every point under every seed, each in a
+process of its own, and goes on where it was interrupted. `collect` makes a tidy table of what came
+out. Points are compared by their validation accuracy: they are choices, and a test set that chose
+would tell nothing any more.
+"""
+
+import concurrent.futures
+import csv
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from shiftvit_utils.layer_costs import layer_costs
+from shiftvit_utils.model import ShiftViT
+from shiftvit_utils.run_folder import RunFolder
+
+_LAST_LINES = 15
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One change to the baseline.
+
+    Args:
+        group: str, the question that it belongs to.
+        name: str, unlike any other in the group.
+        changes: parameters of notebook 05 that differ from the baseline's; `network` holds
+            arguments of `ShiftViT`.
+    """
+
+    group: str
+    name: str
+    changes: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def folder_name(self):
+        """The same for all points that change nothing, so that the baseline is run once."""
+        return f"{self.group} {self.name}".replace(" ", "-") if self.changes else "baseline"
+
+
+def _network(**arguments):
+    return {"network": arguments}
+
+
+# What the paper asks (arXiv 2201.10801, sections 4.3 and 4.4), and the published example's slip.
+ABLATIONS = (
+    Point("token mixer", "shift"),
+    Point("token mixer", "none", {"shift_variant": "none"}),
+    Point("token mixer", "border zeroing", {"shift_variant": "border_zeroing"}),
+    Point("token mixer", "depthwise convolution", _network(token_mixer="depthwise_conv")),
+    Point("token mixer", "attention", _network(token_mixer="attention")),
+    Point("share of channels", "1/6", _network(num_div=24)),
+    Point("share of channels", "1/3"),
+    Point("share of channels", "1/2", _network(num_div=8)),
+    Point("share of channels", "2/3", _network(num_div=6)),
+    Point("share of channels", "all", _network(num_div=4)),
+    Point("pixels", "1"),
+    Point("pixels", "2", _network(shift_pixel=2)),
+    Point("pixels", "3", _network(shift_pixel=3)),
+    # About as many weights in each: fewer blocks with wide MLPs, or more with narrow ones.
+    Point(
+        "blocks and MLP",
+        "1 block, ratio 4",
+        _network(num_shift_blocks_per_stages=[1, 1, 1], mlp_expand_ratio=4),
+    ),
+    Point("blocks and MLP", "2 blocks, ratio 2"),
+    Point(
+        "blocks and MLP",
+        "4 blocks, ratio 1",
+        _network(num_shift_blocks_per_stages=[4, 4, 4], mlp_expand_ratio=1),
+    ),
+    Point("recipe", "AdamW, GELU, layer norm"),
+    Point("recipe", "SGD", {"optimizer": "sgd", "lr_max": 0.1, "weight_decay": 5e-4}),
+    Point("recipe", "ReLU", _network(activation="relu")),
+    Point("recipe", "batch norm", _network(normalization="batch")),
+    Point("recipe", "ReLU and batch norm", _network(activation="relu", normalization="batch")),
+)
+
+
+def points_of(groups):
+    """The points of `ABLATIONS` in these groups, in their order.
+
+    Args:
+        groups: list of str.
+
+    Raises:
+        ValueError: if there is no such group; the message lists those there are.
+
+    >>> [point.name for point in points_of(["pixels"])]
+    ['1', '2', '3']
+    """
+    known = dict.fromkeys(point.group for point in ABLATIONS)
+    for group in groups:
+        if group not in known:
+            raise ValueError(f"Unknown group {group!r}. Choose from: {', '.join(known)}.")
+    return [point for point in ABLATIONS if point.group in groups]
+
+
+def run_sweep(points, seeds, folder, notebook, parameters, workers=1, run=subprocess.run):
+    """Trains every point under every seed; what is in the folder already is not run again.
+
+    Args:
+        points: list of `Point`.
+        seeds: list of int.
+        folder: Path, one run folder a point and seed goes into it, and its executed notebook.
+        notebook: Path of notebook 05.
+        parameters: dict, what all points have in common: parameters of the notebook.
+        workers: int >= 1, runs at a time. Each run uses all cores, so more than one helps where
+            the runs are too small to fill them.
+        run: `subprocess.run`, or what stands in for it.
+
+    Raises:
+        ValueError: for no points, no seeds, or names that would share a folder.
+        RuntimeError: if runs failed: all of them, each with the end of what it said. The others
+            are finished first, and kept.
+    """
+    if not points or not seeds:
+        raise ValueError(f"Nothing to run: {len(points)} points, {len(seeds)} seeds.")
+    jobs = {run_path(folder, point, seed): (point, seed) for point in points for seed in seeds}
+    for path, (point, seed) in jobs.items():
+        for other in points:
+            if run_path(folder, other, seed) == path and other.changes != point.changes:
+                raise ValueError(f"{point} and {other} would share the folder {path.name}.")
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    failures = []
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        futures = {
+            pool.submit(_run_one, path, point, seed, notebook, parameters, run): (point, seed)
+            for path, (point, seed) in jobs.items()
+        }
+        for count, future in enumerate(concurrent.futures.as_completed(futures), start=1):
+            point, seed = futures[future]
+            error = future.result()
+            word = "FAILED" if error else "done"
+            print(
+                f"{count}/{len(jobs)} {point.group}: {point.name}, seed {seed}: {word}", flush=True
+            )
+            if error:
+                failures.append(f"{point.group}: {point.name}, seed {seed}\n{error}")
+    if failures:
+        raise RuntimeError(f"{len(failures)} of {len(jobs)} runs failed:\n\n" + "\n".join(failures))
+
+
+def run_path(folder, point, seed):
+    """The run folder of a point: a Path."""
+    return Path(folder) / f"{point.folder_name.replace('/', 'of')}-{seed}"
+
+
+def settings_of(point, seed, path, parameters):
+    """The papermill parameters of one run. `network` of the point adds to that of all."""
+    network = {**(parameters.get("network") or {}), **point.changes.get("network", {})}
+    return {
+        **parameters,
+        **point.changes,
+        "network": network or None,
+        "seed": seed,
+        "run_dir": str(path),
+        "resume": path.exists(),
+        "use_test_set": False,
+    }
+
+
+def _run_one(path, point, seed, notebook, parameters, run):
+    """None, or the end of what a failed run said."""
+    settings = settings_of(point, seed, path, parameters)
+    if RunFolder(path).is_complete:
+        return _differences(path, settings)
+    command = [sys.executable, "-m", "papermill", "--no-progress-bar", "--kernel", "python3"]
+    command += ["-y", yaml.safe_dump(settings), str(notebook), f"{path}.ipynb"]
+    outcome = run(command, capture_output=True, text=True, check=False)
+    if outcome.returncode == 0:
+        return None
+    return "\n".join(outcome.stderr.splitlines()[-_LAST_LINES:])
+
+
+def _differences(path, settings):
+    """None, or how a finished run is not the one that is asked for."""
+    before = json.loads(RunFolder(path).config_path.read_text())
+    asked = json.loads(json.dumps(settings))
+    differing = [
+        f"{name} is {before[name]!r} in the folder, {value!r} now"
+        for name, value in asked.items()
+        if name in before and name not in ("resume", "run_dir") and value is not None
+        if before[name] != value
+    ]
+    if not differing:
+        return None
+    return f"{path} holds another run: {'; '.join(differing)}. Give another folder."
+
+
+COLUMNS = (
+    *("group", "point", "seed", "val_top1", "epochs", "parameters", "multiply_adds"),
+    *("images_per_second", "train_seconds", "backend", "device", "data_source"),
+)
+
+
+def collect(points, seeds, folder):
+    """One row for each point and seed.
+
+    Args:
+        points: list of `Point`.
+        seeds: list of int.
+        folder: Path, that of `run_sweep`.
+
+    Returns:
+        list of dict with the keys `COLUMNS`. `val_top1` is a share in [0, 1], `multiply_adds` are
+        those of one image.
+
+    Raises:
+        FileNotFoundError: if a run is missing.
+    """
+    rows = []
+    for point in points:
+        for seed in seeds:
+            run = RunFolder(run_path(folder, point, seed))
+            if not run.is_complete:
+                raise FileNotFoundError(f"{run.path} holds no finished run; run_sweep makes it.")
+            config, metrics = json.loads(run.config_path.read_text()), run.read_metrics()
+            network = ShiftViT.from_preset(config["preset"], **(config["network"] or {}))
+            measured = {name: metrics[name] for name in COLUMNS if name in metrics}
+            cost = sum(layer.multiply_adds for layer in layer_costs(network))
+            row = {"group": point.group, "point": point.name, "seed": seed, "multiply_adds": cost}
+            rows.append({name: {**measured, **row}[name] for name in COLUMNS})
+    return rows
+
+
+def write_csv(rows, path):
+    """Writes rows as `collect` gives them."""
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_csv(path):
+    """The rows of such a file; numbers are numbers again."""
+    numbers = {"seed": int, "epochs": int, "parameters": int, "multiply_adds": int}
+    numbers |= dict.fromkeys(("val_top1", "images_per_second", "train_seconds"), float)
+    with open(path, newline="") as file:
+        return [
+            {name: numbers.get(name, str)(value) for name, value in row.items()}
+            for row in csv.DictReader(file)
+        ]

@@ -1,0 +1,169 @@
+"""The sweep: what it runs, what it does not run again, and that no failure is lost."""
+
+import json
+import threading
+import types
+from pathlib import Path
+
+import pytest
+import yaml
+
+from shiftvit_utils import ShiftViT
+from shiftvit_utils.ablation import (
+    ABLATIONS,
+    COLUMNS,
+    Point,
+    collect,
+    points_of,
+    read_csv,
+    run_path,
+    run_sweep,
+    write_csv,
+)
+from shiftvit_utils.config import TrainConfig
+from shiftvit_utils.layer_costs import layer_costs
+
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "05_train.ipynb"
+POINTS = [Point("a", "base"), Point("a", "wide", {"network": {"num_div": 6}}), Point("b", "base")]
+COMMON = {"dataset": "digits", "preset": "micro", "epochs": 1, "network": {"projected_dim": 12}}
+
+
+class FakePapermill:
+    """Leaves the files of a finished run behind; fails, or dies, where it is told to."""
+
+    def __init__(self, fails=()):
+        self.fails = fails
+        self.asked = []
+        self.lock = threading.Lock()
+
+    def __call__(self, command, **_):
+        settings = yaml.safe_load(command[command.index("-y") + 1])
+        path = Path(settings["run_dir"])
+        with self.lock:
+            self.asked.append(settings)
+        path.mkdir(parents=True, exist_ok=True)
+        if path.name in self.fails:
+            return types.SimpleNamespace(returncode=1, stderr="line\n" * 50 + f"broke {path.name}")
+        metrics = dict.fromkeys(COLUMNS, 1) | {"val_top1": 0.5, "backend": "b", "device": "d"}
+        (path / "config.json").write_text(json.dumps(settings))
+        (path / "metrics.json").write_text(json.dumps(metrics | {"test_top1": 0.1}))
+        return types.SimpleNamespace(returncode=0, stderr="")
+
+
+@pytest.fixture(params=[1, 3])
+def sweep(request, tmp_path):
+    def run(fake, points=POINTS, seeds=(0, 1), common=COMMON):
+        folder = tmp_path / "sweep"
+        run_sweep(points, list(seeds), folder, NOTEBOOK, common, request.param, run=fake)
+        return folder
+
+    return run
+
+
+@pytest.mark.backend_free
+def test_every_point_runs_once_a_seed_and_the_baseline_once_for_all_groups(sweep):
+    fake = FakePapermill()
+    sweep(fake)
+    found = sorted((s["seed"], s["network"].get("num_div", 12)) for s in fake.asked)
+    assert found == [(0, 6), (0, 12), (1, 6), (1, 12)]
+    for settings in fake.asked:
+        assert settings["network"]["projected_dim"] == 12  # of all runs, beside the point's own
+        assert (settings["dataset"], settings["epochs"]) == ("digits", 1)
+        assert settings["resume"] is False
+
+
+@pytest.mark.backend_free
+def test_what_is_finished_is_not_run_again_and_what_was_interrupted_goes_on(sweep):
+    folder = sweep(FakePapermill())
+    (run_path(folder, POINTS[1], 1) / "metrics.json").unlink()
+    again = FakePapermill()
+    sweep(again)
+    assert [(s["seed"], s["network"]["num_div"], s["resume"]) for s in again.asked] == [
+        (1, 6, True)
+    ]
+
+
+@pytest.mark.backend_free
+def test_a_failure_is_named_and_the_others_are_kept(sweep, capsys):
+    with pytest.raises(RuntimeError, match=r"(?s)1 of 4 runs failed.*a: wide, seed 0\n.*broke"):
+        sweep(FakePapermill(fails=["a-wide-0"]))
+    assert "a: wide, seed 0: FAILED" in capsys.readouterr().out
+    again = FakePapermill()
+    sweep(again)
+    assert len(again.asked) == 1
+
+
+@pytest.mark.backend_free
+def test_a_folder_of_other_runs_is_refused(sweep):
+    sweep(FakePapermill())
+    with pytest.raises(RuntimeError, match=r"epochs is 1 in the folder, 2 now.*another folder"):
+        sweep(FakePapermill(), common=COMMON | {"epochs": 2})
+
+
+@pytest.mark.backend_free
+def test_bad_input_is_named(sweep, tmp_path):
+    with pytest.raises(ValueError, match=r"Unknown group 'colour'.*token mixer, share of"):
+        points_of(["pixels", "colour"])
+    with pytest.raises(ValueError, match="3 points, 0 seeds"):
+        sweep(FakePapermill(), seeds=())
+    clash = [Point("a", "1/2", {"seed": 1}), Point("a", "1of2", {"seed": 2})]
+    with pytest.raises(ValueError, match="would share the folder a-1of2-0"):
+        sweep(FakePapermill(), points=clash)
+    with pytest.raises(FileNotFoundError, match=r"baseline-7.*run_sweep makes it"):
+        collect(POINTS, [7], tmp_path)
+
+
+@pytest.mark.backend_free
+def test_the_table_survives_its_file_and_says_nothing_of_the_test_set(sweep, tmp_path):
+    rows = collect(POINTS, [0, 1], sweep(FakePapermill()))
+    assert [(row["group"], row["point"], row["seed"]) for row in rows] == [
+        *(("a", "base", 0), ("a", "base", 1), ("a", "wide", 0), ("a", "wide", 1)),
+        *(("b", "base", 0), ("b", "base", 1)),
+    ]
+    assert all(tuple(row) == COLUMNS for row in rows)
+    assert not any("test" in name for name in COLUMNS)
+    network = ShiftViT.from_preset("micro", projected_dim=12)
+    assert rows[0]["multiply_adds"] == sum(cost.multiply_adds for cost in layer_costs(network))
+    write_csv(rows, tmp_path / "rows.csv")
+    expected = [row | {"data_source": "1"} for row in rows]
+    assert read_csv(tmp_path / "rows.csv") == expected
+
+
+@pytest.mark.backend_free
+def test_every_group_has_one_baseline_and_every_point_makes_a_run():
+    groups = {point.group for point in ABLATIONS}
+    for group in groups:
+        assert [point.changes for point in points_of([group])].count({}) == 1
+    assert len({(point.group, point.name) for point in ABLATIONS}) == len(ABLATIONS)
+    paths = {run_path("sweep", point, 0).name for point in ABLATIONS}
+    assert len(paths) == len(ABLATIONS) - len(groups) + 1
+    for point in ABLATIONS:
+        TrainConfig(dataset="digits", preset="micro", **point.changes)
+        ShiftViT.from_preset("micro", **point.changes.get("network", {}))
+
+
+@pytest.mark.backend_free
+def test_blocks_are_traded_against_mlps_at_about_the_same_cost():
+    costs = [
+        sum(
+            cost.multiply_adds
+            for cost in layer_costs(
+                ShiftViT.from_preset("micro", **point.changes.get("network", {}))
+            )
+        )
+        for point in points_of(["blocks and MLP"])
+    ]
+    assert max(costs) < 1.05 * min(costs)
+
+
+@pytest.mark.training
+@pytest.mark.backend_free
+def test_a_real_sweep_of_two_runs(tmp_path):
+    common = {"dataset": "digits", "preset": "micro", "epochs": 1, "limit_train": 200, "jit": False}
+    points = points_of(["pixels"])[:2]
+    run_sweep(points, [0], tmp_path / "sweep", NOTEBOOK, common)
+    rows = collect(points, [0], tmp_path / "sweep")
+    assert [row["point"] for row in rows] == ["1", "2"]
+    assert all(0.0 < row["val_top1"] <= 1.0 for row in rows)
+    assert rows[0]["parameters"] == rows[1]["parameters"]
+    assert "digits" in rows[0]["data_source"]

@@ -10,11 +10,13 @@ import concurrent.futures
 import csv
 import dataclasses
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from shiftvit_utils.layer_costs import layer_costs
@@ -228,6 +230,48 @@ def collect(points, seeds, folder):
             row = {"group": point.group, "point": point.name, "seed": seed, "multiply_adds": cost}
             rows.append({name: {**measured, **row}[name] for name in COLUMNS})
     return rows
+
+
+def summary(rows, group):
+    """The points of a group against its baseline, with what chance alone would do.
+
+    Args:
+        rows: as from `collect`.
+        group: str.
+
+    Returns:
+        list of dict, in the order of the rows: `point`, `seeds` (how many), `mean` of the
+        validation accuracy, `difference` from the baseline's mean, and `standard_error` of that
+        difference, with the spread of the seeds of both: NaN for a single seed, 0 for the baseline
+        itself. A difference below two standard errors may well be chance.
+
+    Raises:
+        ValueError: if the group has no rows, or no baseline among them.
+    """
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        if row["group"] == group:
+            found.setdefault(row["point"], []).append(row["val_top1"])
+    baselines = [p.name for p in ABLATIONS if p.group == group and not p.changes]
+    if not baselines or baselines[0] not in found:
+        raise ValueError(f"No baseline for {group!r} among the rows.")
+    baseline = found[baselines[0]]
+    return [
+        {
+            "point": point,
+            "seeds": len(values),
+            "mean": float(np.mean(values)),
+            "difference": float(np.mean(values) - np.mean(baseline)),
+            "standard_error": 0.0
+            if point == baselines[0]
+            else math.sqrt(_variance_of_mean(values) + _variance_of_mean(baseline)),
+        }
+        for point, values in found.items()
+    ]
+
+
+def _variance_of_mean(values):
+    return float(np.var(values, ddof=1)) / len(values) if len(values) > 1 else math.nan
 
 
 def write_csv(rows, path):

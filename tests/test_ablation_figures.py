@@ -1,0 +1,53 @@
+"""What the ablation's figure and its table of differences hold."""
+
+import math
+
+import numpy as np
+import pytest
+
+from shiftvit_utils.ablation import summary
+from shiftvit_utils.ablation_figures import ablation_figure
+
+pytestmark = pytest.mark.backend_free
+
+RUNS = {"1": [0.60, 0.62, 0.64], "2": [0.50, 0.51, 0.55], "3": [0.4]}
+ROWS = [
+    {"group": "pixels", "point": point, "seed": seed, "val_top1": value}
+    for point, values in RUNS.items()
+    for seed, value in enumerate(values)
+] + [{"group": "other", "point": "1", "seed": 0, "val_top1": 0.1}]
+
+
+def test_differences_come_with_their_standard_error():
+    first, second, third = summary(ROWS, "pixels")
+    assert first == {
+        "point": "1",
+        "seeds": 3,
+        "mean": pytest.approx(0.62),
+        "difference": 0.0,
+        "standard_error": 0.0,
+    }
+    assert second["difference"] == pytest.approx(0.52 - 0.62)
+    # By hand: variances 0.0004 and 0.0007, each over three seeds.
+    assert second["standard_error"] == pytest.approx(math.sqrt(0.0004 / 3 + 0.0007 / 3))
+    assert math.isnan(third["standard_error"])
+
+
+def test_a_group_without_its_baseline_is_refused():
+    with pytest.raises(ValueError, match="No baseline for 'pixels'"):
+        summary(ROWS[3:], "pixels")
+    with pytest.raises(ValueError, match="No baseline for 'colour'"):
+        summary(ROWS, "colour")
+
+
+def test_every_run_is_a_dot_and_the_baseline_is_marked():
+    axes = ablation_figure(ROWS, "pixels").axes[0]
+    dots = [line for line in axes.get_lines() if line.get_marker() == "o"]
+    assert [list(np.round(dot.get_xdata(), 6)) for dot in dots] == [
+        [60, 62, 64], [50, 51, 55], [40]
+    ]  # fmt: skip
+    means = [float(line.get_xdata()[0]) for line in axes.get_lines() if line.get_marker() == "|"]
+    assert means == pytest.approx([62, 52, 40])
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["1 (baseline)", "2", "3"]
+    assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first point stands on top

@@ -10,8 +10,10 @@ import keras
 from keras import ops
 
 AUGMENTATIONS = ("light", "erasing", "published", "keras_io_2022", "none")
-# Half of the images lose a rectangle of 2 to 25 % of their area, which becomes mid-grey.
-ERASING = {"factor": (0.5, 0.5), "scale": (0.02, 0.25), "fill_value": 127.5}
+# Half of the images lose a rectangle of 2 to 25 % of their area, which becomes black, like what
+# comes in from beyond the edge. Mid-grey would be exactly 0 after scaling: with biases of 0 such a
+# place is 0 in every block, and each normalisation multiplies its gradient by 1 / sqrt(epsilon).
+ERASING = {"factor": (0.5, 0.5), "scale": (0.02, 0.25), "fill_value": 0.0}
 
 
 @keras.saving.register_keras_serializable(package="shiftvit_utils")

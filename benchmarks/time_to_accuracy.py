@@ -2,9 +2,9 @@
 
 `python benchmarks/time_to_accuracy.py --json FILE` trains `nano` in a process of its own,
 and counts from the start of that process to the end of the first epoch whose validation accuracy
-passes the target, reading data, compiling and validating included. Then it measures how many images a second
-the example's own recipe trains on the same machine: its time is that for its 50 epochs of 40,000
-images, with nothing added for validation or compiling.
+passes the target, reading data, compiling and validating included. Then it measures how
+many images a second the example's own recipe trains on the same machine: its time is that for its
+50 epochs of 40,000 images, with nothing added for validation or compiling.
 """
 
 import argparse

@@ -9,8 +9,10 @@ would tell nothing any more. So the table leaves out what the notebook measures 
 import concurrent.futures
 import csv
 import dataclasses
+import functools
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from shiftvit_utils.config import RECIPES
 from shiftvit_utils.layer_costs import layer_costs
 from shiftvit_utils.model import ShiftViT
 from shiftvit_utils.run_folder import RunFolder
@@ -114,23 +117,26 @@ def run_sweep(points, seeds, folder, notebook, parameters, workers=1, run=subpro
         folder: Path, one run folder a point and seed goes into it, and its executed notebook.
         notebook: Path of notebook 05.
         parameters: dict, what all points have in common: parameters of the notebook.
-        workers: int >= 1, runs at a time. Each run uses all cores, so more than one helps where
-            the runs are too small to fill them.
+        workers: int >= 1, runs at a time, which share the cores evenly. Small networks do not fill
+            several cores, so one run a core ends sooner than one run after the other on all.
         run: `subprocess.run`, or what stands in for it.
 
     Raises:
-        ValueError: for no points, no seeds, or names that would share a folder.
+        ValueError: for no points, no seeds, no workers, or names that would share a folder.
         RuntimeError: if runs failed: all of them, each with the end of what it said. The others
             are finished first, and kept.
     """
     if not points or not seeds:
         raise ValueError(f"Nothing to run: {len(points)} points, {len(seeds)} seeds.")
+    if workers < 1:
+        raise ValueError(f"workers={workers}: at least 1.")
     jobs = {run_path(folder, point, seed): (point, seed) for point in points for seed in seeds}
     for path, (point, seed) in jobs.items():
         for other in points:
             if run_path(folder, other, seed) == path and other.changes != point.changes:
                 raise ValueError(f"{point} and {other} would share the folder {path.name}.")
     Path(folder).mkdir(parents=True, exist_ok=True)
+    run = functools.partial(run, env={**os.environ, **_share_of_threads(workers)})
     failures = []
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         futures = {
@@ -168,6 +174,14 @@ def settings_of(point, seed, path, parameters):
     }
 
 
+def _share_of_threads(workers):
+    """Environment variables by which PyTorch and TensorFlow take their share of the cores."""
+    if workers == 1:
+        return {}
+    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    return dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), threads)
+
+
 def _run_one(path, point, seed, notebook, parameters, run):
     """None, or the end of what a failed run said."""
     settings = settings_of(point, seed, path, parameters)
@@ -185,6 +199,9 @@ def _differences(path, settings):
     """None, or how a finished run is not the one that is asked for."""
     before = json.loads(RunFolder(path).config_path.read_text())
     asked = json.loads(json.dumps(settings))
+    # The folder holds the network as the recipe completed it.
+    network = {**RECIPES[before["recipe"]].get("network", {}), **(asked.get("network") or {})}
+    asked["network"] = network or None
     differing = [
         f"{name} is {before[name]!r} in the folder, {value!r} now"
         for name, value in asked.items()
@@ -272,6 +289,30 @@ def summary(rows, group):
 
 def _variance_of_mean(values):
     return float(np.var(values, ddof=1)) / len(values) if len(values) > 1 else math.nan
+
+
+def verdict(point):
+    """A point of `summary` in one line: its mean, and whether chance alone explains the difference.
+
+    Args:
+        point: dict, as `summary` gives it.
+
+    Returns:
+        str.
+
+    >>> verdict(dict(point="none", seeds=3, mean=0.5, difference=-0.1, standard_error=0.01))
+    'none: 50.0 %, 10.0 points below the baseline (± 1.0)'
+    """
+    difference, error = 100 * point["difference"], 100 * point["standard_error"]
+    line = f"{point['point']}: {100 * point['mean']:.1f} %"
+    if error == 0:
+        return f"{line}, the baseline"
+    side = "above" if difference > 0 else "below"
+    line += f", {abs(difference):.1f} points {side} the baseline"
+    if math.isnan(error):
+        return f"{line}, one seed: nobody knows how much of it is chance"
+    line += f" (± {error:.1f})"
+    return line if abs(difference) > 2 * error else f"{line}: may be chance"
 
 
 def write_csv(rows, path):

@@ -1,6 +1,7 @@
 """The sweep: what it runs, what it does not run again, and that no failure is lost."""
 
 import json
+import math
 import threading
 import types
 from pathlib import Path
@@ -18,9 +19,10 @@ from shiftvit_utils.ablation import (
     read_csv,
     run_path,
     run_sweep,
+    verdict,
     write_csv,
 )
-from shiftvit_utils.config import TrainConfig
+from shiftvit_utils.config import RECIPES, TrainConfig
 from shiftvit_utils.layer_costs import layer_costs
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "05_train.ipynb"
@@ -36,7 +38,8 @@ class FakePapermill:
         self.asked = []
         self.lock = threading.Lock()
 
-    def __call__(self, command, **_):
+    def __call__(self, command, env, **_):
+        self.threads = env.get("OMP_NUM_THREADS")
         settings = yaml.safe_load(command[command.index("-y") + 1])
         path = Path(settings["run_dir"])
         with self.lock:
@@ -45,7 +48,10 @@ class FakePapermill:
         if path.name in self.fails:
             return types.SimpleNamespace(returncode=1, stderr="line\n" * 50 + f"broke {path.name}")
         metrics = dict.fromkeys(COLUMNS, 1) | {"val_top1": 0.5, "backend": "b", "device": "d"}
-        (path / "config.json").write_text(json.dumps(settings))
+        recipe = settings.get("recipe", "light")
+        network = {**RECIPES[recipe].get("network", {}), **settings["network"]}  # as training does
+        config = {**settings, "recipe": recipe, "network": network}
+        (path / "config.json").write_text(json.dumps(config))
         (path / "metrics.json").write_text(json.dumps(metrics | {"test_top1": 0.1}))
         return types.SimpleNamespace(returncode=0, stderr="")
 
@@ -98,6 +104,17 @@ def test_a_folder_of_other_runs_is_refused(sweep):
     sweep(FakePapermill())
     with pytest.raises(RuntimeError, match=r"epochs is 1 in the folder, 2 now.*another folder"):
         sweep(FakePapermill(), common=COMMON | {"epochs": 2})
+
+
+@pytest.mark.backend_free
+def test_what_a_recipe_adds_to_the_network_is_no_difference(sweep):
+    common = COMMON | {"recipe": "fast"}
+    sweep(FakePapermill(), common=common)
+    again = FakePapermill()
+    sweep(again, common=common)
+    assert not again.asked
+    with pytest.raises(RuntimeError, match=r"network is .*batch.* in the folder"):
+        sweep(FakePapermill(), common=common | {"network": {"normalization": "layer"}})
 
 
 @pytest.mark.backend_free
@@ -167,3 +184,30 @@ def test_a_real_sweep_of_two_runs(tmp_path):
     assert all(0.0 < row["val_top1"] <= 1.0 for row in rows)
     assert rows[0]["parameters"] == rows[1]["parameters"]
     assert "digits" in rows[0]["data_source"]
+
+
+@pytest.mark.backend_free
+def test_runs_side_by_side_share_the_cores(tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    for workers, threads in ((1, None), (2, "4"), (16, "1")):
+        fake = FakePapermill()
+        run_sweep(POINTS, [0], tmp_path / str(workers), NOTEBOOK, COMMON, workers, run=fake)
+        assert fake.threads == threads
+    with pytest.raises(ValueError, match="workers=0"):
+        run_sweep(POINTS, [0], tmp_path, NOTEBOOK, COMMON, 0, run=fake)
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize(
+    ("difference", "error", "text"),
+    [
+        (0.0, 0.0, "wide: 50.0 %, the baseline"),
+        (0.03, 0.01, "wide: 50.0 %, 3.0 points above the baseline (± 1.0)"),
+        (-0.01, 0.01, "wide: 50.0 %, 1.0 points below the baseline (± 1.0): may be chance"),
+        (0.01, math.nan, "wide: 50.0 %, 1.0 points above the baseline, one seed: nobody knows how"),
+    ],
+)
+def test_a_verdict_says_when_chance_may_explain_it(difference, error, text):
+    point = {"point": "wide", "seeds": 3, "mean": 0.5}
+    assert verdict(point | {"difference": difference, "standard_error": error}).startswith(text)

@@ -288,3 +288,12 @@ def test_network_is_held_as_its_file_gives_it_back():
 def test_the_recipes_groups_fit_into_a_network_of_another_width():
     config = TrainConfig(recipe="keras_io_2022", preset="cifar10", network={"projected_dim": 32})
     assert config.resolved(40_000).group_channels == 8
+
+
+def test_a_recipe_and_a_run_both_have_a_word_on_the_network():
+    config = TrainConfig(recipe="fast", network={"projected_dim": 32}).resolved(40_000)
+    assert config.network == {"normalization": "batch", "projected_dim": 32}
+    config = TrainConfig(recipe="fast", network={"normalization": "group"}).resolved(40_000)
+    assert config.network == {"normalization": "group"}
+    assert TrainConfig(recipe="fast").resolved(40_000).network == {"normalization": "batch"}
+    assert TrainConfig(recipe="light").resolved(40_000).network is None

@@ -10,6 +10,7 @@ import importlib.util
 import itertools
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -19,10 +20,11 @@ from pathlib import Path
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
-def measure(preset, batch_size, precision, steps_per_execution, steps):
+def measure(preset, batch_size, precision, steps_per_execution, network, steps):
     """Seconds a step on the current backend: the first one, `steps` of training, of inference.
 
-    With `steps_per_execution` above 1, each measured call makes so many steps.
+    With `steps_per_execution` above 1, each measured call makes so many steps. `network` holds
+    arguments of `ShiftViT` that differ from the preset's.
     """
     import keras
     import numpy as np
@@ -30,9 +32,8 @@ def measure(preset, batch_size, precision, steps_per_execution, steps):
     from shiftvit_utils import ShiftViT, build_optimizer
     from shiftvit_utils.training import resolve_jit
 
-    model = ShiftViT.from_preset(
-        preset, stochastic_depth_rate=0.0, mlp_dropout_rate=0.0, dtype=precision
-    )
+    quiet = {"stochastic_depth_rate": 0.0, "mlp_dropout_rate": 0.0}
+    model = ShiftViT.from_preset(preset, **{**quiet, **network}, dtype=precision)
     rng = np.random.default_rng(0)
     size = batch_size * steps_per_execution
     images = rng.normal(size=(size, *model.input_shape[1:])).astype("float32")
@@ -103,6 +104,13 @@ def main():
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--precisions", nargs="+", default=["float32"])
     parser.add_argument("--steps-per-execution", nargs="+", type=int, default=[1])
+    parser.add_argument(
+        "--networks",
+        nargs="+",
+        type=json.loads,
+        default=[{}],
+        help='other arguments of ShiftViT, to compare: {} \'{"shift_variant": "none"}\'',
+    )
     parser.add_argument("--backends", nargs="+", default=BACKENDS, choices=BACKENDS)
     parser.add_argument("--steps", type=int, default=5, help="measured steps a round")
     parser.add_argument("--rounds", type=int, default=3)
@@ -110,18 +118,25 @@ def main():
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        settings = (options.precisions[0], options.steps_per_execution[0], options.steps)
-        print("RESULT", json.dumps(measure(options.preset, options.batch_size, *settings)))
+        first = (options.precisions[0], options.steps_per_execution[0], options.networks[0])
+        result = measure(options.preset, options.batch_size, *first, options.steps)
+        print("RESULT", json.dumps(result))
         return
 
     backends = [name for name in options.backends if importlib.util.find_spec(name)]
-    variants = list(itertools.product(backends, options.precisions, options.steps_per_execution))
+    variants = list(
+        itertools.product(
+            backends, options.precisions, options.steps_per_execution, options.networks
+        )
+    )
     results: dict[str, dict[str, list]] = {}
     for _ in range(options.rounds):
-        for backend, precision, per_execution in variants:
+        for backend, precision, per_execution, network in variants:
             name = backend if precision == "float32" else f"{backend}, {precision}"
             name += f", {per_execution} steps a call" if per_execution > 1 else ""
+            name += "".join(f", {key} {value}" for key, value in network.items())
             arguments = ["--preset", options.preset, "--batch-size", str(options.batch_size)]
+            arguments += ["--networks", json.dumps(network)]
             arguments += ["--precisions", precision, "--steps", str(options.steps)]
             arguments += ["--steps-per-execution", str(per_execution)]
             for key, seconds in worker(arguments, backend).items():
@@ -143,7 +158,8 @@ def main():
         print(f"| {name} | {' | '.join(cells)} |")
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        settings = {"preset": options.preset, "batch_size": options.batch_size}
+        settings = {"command": "python benchmarks/throughput.py " + shlex.join(sys.argv[1:])}
+        settings |= {"preset": options.preset, "batch_size": options.batch_size}
         content = {**settings, "device": describe_device(), "results": results}
         options.json.write_text(json.dumps(content, indent=1) + "\n")
 

@@ -19,14 +19,7 @@ from pathlib import Path
 
 TARGET = 0.7638  # test accuracy that the published example reports
 REFERENCE_EPOCHS, REFERENCE_IMAGES = 50, 40_000
-FAST = {
-    "preset": "nano",
-    "recipe": "light",
-    "batch_size": 128,
-    "lr_max": 6e-3,
-    "network": {"normalization": "batch"},
-    "precision": "mixed_bfloat16",
-}
+FAST = {"preset": "nano", "recipe": "fast"}
 REFERENCE = {"preset": "cifar10", "recipe": "keras_io_2022", "early_stopping_patience": 0}
 CHILD = (
     "import json, sys, shiftvit_utils as sv; sv.train(sv.TrainConfig(**json.loads(sys.argv[1])))"
@@ -58,17 +51,18 @@ def main():
     parser.add_argument("--dataset", default="cifar10")
     parser.add_argument("--epochs", type=int, default=5, help="of the fast recipe's schedule")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--backend", default="torch", help="of the fast recipe")
+    parser.add_argument("--backend", default="tensorflow", help="of the fast recipe")
+    parser.add_argument("--precision", default="float32", help="of the fast recipe")
     parser.add_argument("--reference-backend", default="tensorflow")
     parser.add_argument("--reference-images", type=int, default=5_120, help="an epoch, of three")
     parser.add_argument("--target", type=float, default=TARGET)
     parser.add_argument("--json", type=Path, help="where to write the numbers")
     options = parser.parse_args()
 
+    fast = {**FAST, "epochs": options.epochs, "precision": options.precision}
     with tempfile.TemporaryDirectory() as folder:
         shared = {"dataset": options.dataset, "seed": options.seed}
-        settings = {**FAST, **shared, "epochs": options.epochs}
-        start, run = train(settings, options.backend, Path(folder) / "fast")
+        start, run = train({**fast, **shared}, options.backend, Path(folder) / "fast")
         rows = epochs_of(run)
         metrics = json.loads((run / "metrics.json").read_text())
         passed = [row for row in rows if row["val_top1"] >= options.target]
@@ -84,7 +78,7 @@ def main():
         "command": "python benchmarks/time_to_accuracy.py " + " ".join(sys.argv[1:]),
         **{name: metrics[name] for name in ("device", "versions", "data_source", "seed")},
         "target": options.target,
-        "fast": {**FAST, "epochs": options.epochs, "backend": options.backend},
+        "fast": {**fast, "backend": options.backend},
         "val_top1": [row["val_top1"] for row in rows],
         "seconds_at_end_of_epoch": [row["end"] - start for row in rows],
         "seconds": passed[0]["end"] - start if passed else None,

@@ -117,7 +117,7 @@ def prove(row, files):
 def require_conditions(row, files):
     """Hardware and seed must stand in the notebook or result that a row names."""
     path = re.split("::|#", row.produced_by)[0]
-    if not path.endswith((".ipynb", ".json")):
+    if not path.endswith((".ipynb", ".json", ".csv")):
         return
     text = files[path].replace('\\"', '"')
     if row.hardware != NOTHING and row.hardware not in text:

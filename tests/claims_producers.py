@@ -1,12 +1,14 @@
 """What produces a number: a result, a cell, a test, arithmetic. Each gives the numbers it holds."""
 
 import ast
+import csv
 import functools
 import json
 import math
 import operator
 import re
 import statistics
+from pathlib import PurePath
 
 from claims_numbers import numbers_in
 
@@ -48,6 +50,14 @@ def from_result(path, key, files):
             raise NotProvenError(f"{path} has no key {key}")
         value = value[name]
     return leaves(value, whole.get("batch_size") if isinstance(whole, dict) else None)
+
+
+def from_table(path, name, files):
+    """Numbers of the rows of a CSV file in `benchmarks/results` whose first cell is `name`."""
+    rows = [row for row in csv.reader(files[path].splitlines()) if row and row[0] == name]
+    if not rows:
+        raise NotProvenError(f"{path} has no row {name}")
+    return [number for row in rows for cell in row[1:] for number in numbers_in(cell)]
 
 
 def literals(*nodes):
@@ -176,4 +186,5 @@ def produced(producer, files):
         raise NotProvenError(f"{path!r} is no test, notebook or result of this repository")
     if path.endswith(".py"):
         return from_test(path, name, files)
-    return (from_cell if path.endswith(".ipynb") else from_result)(path, name, files)
+    readers = {".ipynb": from_cell, ".csv": from_table, ".json": from_result}
+    return readers[PurePath(path).suffix](path, name, files)

@@ -6,6 +6,7 @@ import pytest
 from claims_draft import draft
 from claims_ledger import LEDGER, faults, read_ledger
 from claims_numbers import claims_in
+from claims_producers import NotProvenError, produced
 
 pytestmark = pytest.mark.backend_free
 ROOT = Path(__file__).resolve().parents[1]
@@ -15,10 +16,14 @@ PRODUCERS = (
     "animations/*.py",
     "shiftvit_utils/*.py",
     "benchmarks/results/*.json",
+    "benchmarks/results/*.csv",
     "notebooks/*.ipynb",
 )
 DOCUMENTS = (
     "README.md",
+    *sorted(
+        p.relative_to(ROOT).as_posix() for p in ROOT.glob("docs/*.md") if p.name != "claims.md"
+    ),
     *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("notebooks/[0-9][0-9]_*.ipynb")),
 )
 PARAMETERS = {
@@ -32,7 +37,7 @@ PARAMETERS = {
 @pytest.fixture(scope="module")
 def files():
     """The texts that the ledger is about and that it names."""
-    paths = [ROOT / "README.md", ROOT / LEDGER]
+    paths = [ROOT / "README.md", *ROOT.glob("docs/*.md")]
     paths += [path for pattern in PRODUCERS for path in sorted(ROOT.glob(pattern))]
     return {path.relative_to(ROOT).as_posix(): path.read_text() for path in paths}
 
@@ -70,7 +75,7 @@ def test_messages_name_the_document_the_number_and_what_to_do(files):
 
 CIFAR = "80.40%** (validation 80.52%)"
 CHANGES = {
-    "a number of the README": ("README.md", "| 210 | 172–214 |", "| 211 | 172–214 |", "has no row"),
+    "a number of the README": ("README.md", "| 209 | 200–217 |", "| 210 | 200–217 |", "has no row"),
     "a new number": ("README.md", "## Backends", "It is 2.1× faster.\n\n## Backends", "2.1 ×"),
     "a number in a notebook": (
         "notebooks/01_data.ipynb",
@@ -171,6 +176,13 @@ def test_drafted_row_names_the_cell_that_holds_the_number(files):
     open_rows = sum(row.produced_by.startswith("open: ") for row in read_ledger(ledger))
     ledger = ledger.replace(f"Open rows: {open_rows - 1}.", f"Open rows: {open_rows}.")
     assert faults(DOCUMENTS, {**changed, LEDGER: ledger}) == []
+
+
+def test_a_row_of_a_table_gives_its_numbers_and_no_other_rows():
+    files = {"r.csv": 'name,top1,note\n"a, b",0.5,x\n"a, b",0.25,y 7\nc,0.75,\n'}
+    assert produced("r.csv#a, b", files) == [0.5, 0.25, 7.0]
+    with pytest.raises(NotProvenError, match="no row d"):
+        produced("r.csv#d", files)
 
 
 @pytest.mark.parametrize("row", ["| a | b |", "| a | b | c | | e | exact |"])

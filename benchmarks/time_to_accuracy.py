@@ -79,8 +79,10 @@ def main():
         **{name: metrics[name] for name in ("device", "versions", "data_source", "seed")},
         "target": options.target,
         "fast": {**fast, "backend": options.backend},
-        "val_top1": [row["val_top1"] for row in rows],
-        "seconds_at_end_of_epoch": [row["end"] - start for row in rows],
+        "epochs": {
+            f"{row['epoch']:.0f}": {"val_top1": row["val_top1"], "seconds": row["end"] - start}
+            for row in rows
+        },
         "seconds": passed[0]["end"] - start if passed else None,
         "reference": {**REFERENCE, "backend": options.reference_backend},
         "reference_images_per_second": speeds,

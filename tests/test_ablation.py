@@ -107,6 +107,13 @@ def test_a_folder_of_other_runs_is_refused(sweep):
 
 
 @pytest.mark.backend_free
+def test_runs_on_part_of_the_images_are_not_taken_for_runs_on_all(sweep):
+    sweep(FakePapermill(), common=COMMON | {"limit_train": 200})
+    with pytest.raises(RuntimeError, match="limit_train is 200 in the folder, None now"):
+        sweep(FakePapermill(), common=COMMON | {"limit_train": None})
+
+
+@pytest.mark.backend_free
 def test_what_a_recipe_adds_to_the_network_is_no_difference(sweep):
     common = COMMON | {"recipe": "fast"}
     sweep(FakePapermill(), common=common)

@@ -5,6 +5,7 @@ import random
 
 import numpy as np
 import pytest
+from checker_tests import not_yet
 
 from shiftvit_utils.exercises import data as exercises
 
@@ -185,10 +186,6 @@ def split_from(function, change):
 
 def unseeded_split(labels, fraction, seed, counter=itertools.count()):  # noqa: B008
     return stratified_split(labels, fraction, next(counter))
-
-
-def not_yet(*_):
-    raise NotImplementedError
 
 
 WRONG = {

@@ -12,6 +12,7 @@ from shiftvit_utils.exercises.checking import (
     array,
     checker,
     number,
+    refuse_known_mistakes,
     require_function,
 )
 
@@ -34,8 +35,7 @@ def check_num_div(answer):
         20.0: "a twentieth in each direction makes four twentieths: a fifth.",
         1.6: "the other way round: each group is 1/num_div of the channels.",
     }
-    if value in hints:
-        raise WrongAnswerError(hints[value])
+    refuse_known_mistakes(value, hints)
     if value != 10:
         raise WrongAnswerError(
             f"four groups of 1/{value:g} are {4 / value if value else math.inf:.2f} of the "
@@ -103,9 +103,9 @@ def check_standard_error(function):
             sum(error(1, both=(v,)) for v in (values, baseline)): "variances add, standard "
             "errors do not.",
         }
-        for value, hint in hints.items():
-            if math.isclose(got, value, rel_tol=1e-6):
-                raise WrongAnswerError(f"{call} gave {got:.4f}: {hint}")
+        refuse_known_mistakes(
+            got, {mistake: f"{call} gave {got:.4f}: {hint}" for mistake, hint in hints.items()}
+        )
         raise WrongAnswerError(
             f"{call} gave {got:.4g}. Variance of each, over its number of runs; add both; root."
         )

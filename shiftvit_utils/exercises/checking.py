@@ -1,6 +1,7 @@
 """What all checkers share: the three kinds of line that they print, and how answers are read."""
 
 import functools
+import math
 
 import numpy as np
 
@@ -106,6 +107,21 @@ def require_function(answer):
     """
     if not callable(answer):
         raise WrongAnswerError(f"give the function itself, not a {type(answer).__name__}.")
+
+
+def refuse_known_mistakes(value, hints):
+    """Says which mistake gives this number, if it is a known one.
+
+    Args:
+        value: float, the answer.
+        hints: dict, what each known mistake gives -> its hint.
+
+    Raises:
+        WrongAnswerError: it is one of them.
+    """
+    for mistake, hint in hints.items():
+        if math.isclose(value, mistake, rel_tol=1e-6):
+            raise WrongAnswerError(hint)
 
 
 def forgot_return(value):

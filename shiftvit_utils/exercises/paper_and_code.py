@@ -12,6 +12,7 @@ from shiftvit_utils.exercises.checking import (
     array,
     checker,
     number,
+    refuse_known_mistakes,
     require_function,
 )
 
@@ -35,9 +36,7 @@ def check_moving_share(answer):
         48.0: "give the share of all channels: divide by 384.",
         12.5: "give a fraction between 0 and 1, not percent.",
     }
-    for value, hint in hints.items():
-        if math.isclose(share, value):
-            raise WrongAnswerError(hint)
+    refuse_known_mistakes(share, hints)
     if not math.isclose(share, 4 * 12 / 384):
         raise WrongAnswerError(
             f"{share:g} is not it. Four groups of 12 channels, in every stage: how many of 384?"

@@ -10,13 +10,13 @@ import argparse
 import importlib.util
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from find_python import find_python
 from notebook_lint import course_notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,18 +86,9 @@ def run_notebooks(notebooks=None):
     return "failed" if code else "passed"
 
 
-def python_3_11():
-    """A Python 3.11 that can make virtual environments, or None."""
-    check = "import ensurepip, sys; sys.exit(sys.version_info[:2] != (3, 11))"
-    for candidate in (sys.executable, shutil.which("python3.11")):
-        if candidate and not subprocess.run([candidate, "-c", check], check=False).returncode:
-            return candidate
-    return None
-
-
 def run_reference():
     """Compares with the published example's own stack, which exists for Python 3.11 only."""
-    python = python_3_11()
+    python = find_python("3.11")
     if python is None:
         return "skipped: did not run, there is no Python 3.11, which TensorFlow Addons needs"
     command = ["make", "reference", f"REFERENCE_PYTHON={python}"]

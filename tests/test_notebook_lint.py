@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import nbformat
+import notebook_links
 import notebook_lint
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -83,7 +84,7 @@ def good_course():
     return numbered(
         [
             new_markdown_cell(OPENING, id="opening"),
-            code("bootstrap", "import sys"),
+            code("bootstrap", notebook_links.bootstrap("")),
             code("setup", "%matplotlib inline\nprint(versions(), describe_device())", "{} CPU\n"),
             code(
                 "parameters",
@@ -108,6 +109,7 @@ def good_course():
 def good_solution():
     cells = [
         new_markdown_cell("# Solutions to 02 · A subject", id="opening"),
+        code("bootstrap", notebook_links.bootstrap("")),
         code("parameters", "# This notebook takes no parameters.", tag="parameters"),
     ]
     for number in range(1, 5):
@@ -415,6 +417,20 @@ def time_before_objectives(repository):
 
 
 edits("bootstrap", "bootstrap", "import sys, os")
+
+
+@breaks("bootstrap")
+def badges_of_no_repository(repository):
+    badges = notebook_links.badges("octocat/course", "notebooks/02_subject.ipynb")
+    repository.insert(new_markdown_cell(badges, id="badges"), before="bootstrap")
+
+
+@breaks("one-repository")
+def another_repository_than_in_the_first_notebook(repository):
+    repository.cell("bootstrap").source = notebook_links.bootstrap("octocat/course")
+    badges_of_no_repository(repository)
+
+
 edits("setup", "setup", "print(describe_device())")
 
 

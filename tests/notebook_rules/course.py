@@ -4,6 +4,8 @@ import ast
 import json
 import re
 
+import notebook_links
+
 from notebook_rules.markdown import headings, tokens
 from notebook_rules.page import COURSE, SOLUTION, checker_calls, rule, texts, tree
 
@@ -53,19 +55,36 @@ def opening(page):
         yield None, f"has {titles} headings of the first level; only the title is one"
 
 
-@rule(COURSE)
+@rule()
 def bootstrap(page):
-    """The first code cell, which finds the library, is the same in all notebooks."""
-    first, *_ = sorted(page.path.parent.glob("[0-9][0-9]_*.ipynb")) or [page.path]
-    if first == page.path or not page.code:
-        return
+    """The first code cell is the one that `make links` stamps, and so are the badges before it."""
+    if not page.code:
+        return  # other rules ask for code
+    first = page.code[0]
+    repository = notebook_links.stamped_repository(first.source)
+    if first.source != notebook_links.bootstrap(repository):
+        yield first, "is not tests/notebook_bootstrap.py; `make links REPO=` writes it here"
+    path = page.path.relative_to(page.root).as_posix()
+    wanted = [notebook_links.badges(repository, path)] if repository else []
+    for cells in (page.before(first), page.cells):
+        if [cell.source for cell in cells if cell.get("id") == notebook_links.BADGES_ID] != wanted:
+            yield first, f"stands below other badges than those of {repository or 'no repository'}"
+            return
+
+
+@rule()
+def one_repository(page):
+    """All notebooks lead to one repository, that of the first."""
+    first, *_ = sorted((page.root / "notebooks").glob("[0-9][0-9]_*.ipynb")) or [page.path]
     try:
-        cells = json.loads(first.read_text())["cells"]
+        cells = json.loads(first.read_text(encoding="utf-8"))["cells"]
     except ValueError:
         return  # reported where it is linted itself
     sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    if page.code[0].source not in sources[:1]:
-        yield page.code[0], f"is not the bootstrap cell of {first.name}"
+    there = notebook_links.stamped_repository("\n".join(sources[:1]))
+    here = notebook_links.stamped_repository(page.code[0].source if page.code else "")
+    if here != there:
+        yield None, f"leads to {here or 'no repository'}, and {first.name} to {there or 'none'}"
 
 
 @rule(COURSE)

@@ -14,8 +14,14 @@ ARGS        ?=
 # make outputs: which notebook, without folder and ending.
 NOTEBOOK    ?=
 
+# make web: another network than the one that ships, a model.keras or a run folder.
+MODEL       ?=
+
 # make reference: a Python 3.11, which the published example's packages need.
 REFERENCE_PYTHON ?= python3.11
+
+# make matrix: which rows; none means all.
+ROWS        ?=
 
 # make animations: l (480p), m (720p), h (1080p) or k (2160p), and which scenes; none means all.
 QUALITY     ?= l
@@ -41,10 +47,12 @@ TEST_STAMP := $(VENV)/.has-tensorflow,jax,notebooks,test$(MORE)
 REFERENCE_PY    := .venv-reference/bin/python
 REFERENCE_STAMP := .venv-reference/.installed
 DRAW_STAMP := $(VENV)/.has-tensorflow,notebooks,animations$(MORE)
+WEB_STAMP  := $(VENV)/.has-tensorflow,export$(MORE)
+NPM_STAMP  := build/npm/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv train notebooks outputs animations reference test lint format clean
+.PHONY: help venv train notebooks outputs links animations web colab matrix reference test lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -70,8 +78,22 @@ outputs: $(USE_STAMP) ## Run a notebook and its solutions and store their output
 	@$(PY) tests/refresh_notebook.py \
 		$(wildcard notebooks/$(NOTEBOOK).ipynb notebooks/solutions/$(NOTEBOOK).ipynb)
 
+links: | $(VENV)/bin/pip ## Stamp badges for Colab, Kaggle and Binder (REPO=owner/name; REPO= for none)
+	@test "$(origin REPO)" != undefined || { \
+		echo "Name the repository: make links REPO=owner/name (REPO= takes the links out)" >&2; exit 2; }
+	@$(PY) tests/notebook_links.py '$(REPO)'
+
 animations: $(DRAW_STAMP) ## Render the scenes, refresh their GIFs (QUALITY=h SCENES=Pyramid)
 	@$(PY) animations/render.py $(SCENES) --quality $(QUALITY) --gifs
+
+web: $(WEB_STAMP) $(NPM_STAMP) ## Build the browser page in build/web (MODEL=path of a run)
+	@$(PY) web/build.py $(if $(MODEL),--model "$(MODEL)")
+
+colab: $(TEST_STAMP) ## Run notebooks on Colab's versions, from a wheel and from a clone
+	@$(PY) tests/try_colab.py
+
+matrix: $(TEST_STAMP) ## Test on Python 3.11 to 3.13, newest and oldest versions (ROWS="py312 floor")
+	@$(PY) tests/run_matrix.py $(ROWS)
 
 reference: $(TEST_STAMP) $(REFERENCE_STAMP) ## Compare with real TensorFlow Addons and Keras 2
 	@mkdir -p build
@@ -89,12 +111,21 @@ format: $(TEST_STAMP) ## Let ruff format the code and mend what it can
 	@$(PY) -m ruff check --fix
 
 clean: ## Remove .venv and every cache; keep runs/
-	rm -rf $(VENV) .venv-reference build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-* build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.has-%: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@echo "Installing $* into $(VENV) (several minutes the first time) ..."
 	@$(PY) -m pip install --quiet -c constraints.txt -e ".[$*]"
+	@touch "$@"
+
+# What the browser page computes with. No lock file: it would name the registry it came from.
+$(NPM_STAMP): web/package.json
+	@command -v npm >/dev/null || { \
+		echo "npm is missing, which brings onnxruntime-web. Install Node.js with npm." >&2; exit 1; }
+	@echo "Installing onnxruntime-web into build/npm ..."
+	@mkdir -p build/npm && cp $< build/npm/
+	@cd build/npm && npm install --no-package-lock --ignore-scripts --no-audit --no-fund --silent
 	@touch "$@"
 
 # The published example's stack, apart from all else: nothing imports it.

@@ -2,7 +2,8 @@
 
 The lane `notebooks` of `run_lanes.py` runs all cells of all notebooks with nbval, from `notebooks/`
 on TensorFlow; what that lane notices is tested here. So are papermill, the repository root as the
-place to start from, the other backends, and the solutions.
+place to start from, the other backends, and the solutions. `test_notebook_links.py` tests the cell
+that finds the library.
 """
 
 import json
@@ -15,7 +16,7 @@ import nbformat
 import pytest
 import run_lanes
 from nbformat.v4 import new_code_cell, new_notebook, new_output
-from notebook_lint import ROOT, course_notebooks, solution_notebooks
+from notebook_lint import ROOT, solution_notebooks
 
 BACKEND = os.environ["KERAS_BACKEND"]
 # What runs from the repository root on the other backends: the layers where they are compiled, the
@@ -120,32 +121,6 @@ def test_solutions_pass_the_checkers(path, tmp_path):
     passed = streams(executed.cells).count("✓")
     stubs = nbformat.read(path.parent.parent / path.name, as_version=4)
     assert passed == len(tagged(stubs, "exercise")) >= 4
-
-
-# The cell that finds the library
-
-
-def run_bootstrap(cwd):
-    """Runs the first code cell of a notebook where no package is installed."""
-    notebook = nbformat.read(course_notebooks()[0], as_version=4)
-    source = next(cell.source for cell in notebook.cells if cell.cell_type == "code")
-    source += "\nprint(importlib.util.find_spec('shiftvit_utils').origin)"
-    command = [sys.executable, "-I", "-S", "-c", source]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-
-
-@pytest.mark.backend_free
-@pytest.mark.parametrize("where", ["notebooks", "."])
-def test_bootstrap_finds_the_library_of_the_clone(where):
-    result = run_bootstrap(ROOT / where)
-    assert result.stdout.strip() == str(ROOT / "shiftvit_utils" / "__init__.py"), result.stderr
-
-
-@pytest.mark.backend_free
-def test_bootstrap_says_how_to_get_the_library(tmp_path):
-    result = run_bootstrap(tmp_path)
-    assert result.returncode == 1
-    assert "pip install --no-deps" in result.stderr.splitlines()[-1]
 
 
 # What the lane with nbval notices

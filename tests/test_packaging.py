@@ -101,6 +101,23 @@ def test_environment_yml_has_the_python_bounds_of_pyproject():
     assert SpecifierSet(python.removeprefix("python ")) == SpecifierSet(PROJECT["requires-python"])
 
 
+def test_binder_installs_the_lists_of_pyproject_at_the_versions_of_ci():
+    binder = ROOT / ".binder"
+    lines = (binder / "requirements.txt").read_text().splitlines()
+    options = [line.split() for line in lines if not line.startswith("#")]
+    (constraint,) = [value for option, value in options if option == "-c"]
+    assert (binder / constraint).resolve() == ROOT / "constraints.txt"
+    (course,) = [Requirement(f"shiftvit-utils{value[1:]}") for o, value in options if o == "-e"]
+    assert course.extras == {"tensorflow", "notebooks"}, "no more than the notebooks need"
+    assert course.extras <= EXTRAS.keys()
+
+    # What repo2docker finds beside these would be installed too, or instead.
+    assert {path.name for path in binder.iterdir()} == {"requirements.txt", "runtime.txt"}
+    python = (binder / "runtime.txt").read_text().strip().removeprefix("python-")
+    assert python in SpecifierSet(PROJECT["requires-python"])
+    assert f"Programming Language :: Python :: {python}" in PROJECT["classifiers"]
+
+
 def test_constraints_are_names_and_public_versions_only():
     for line in constraint_lines():
         assert re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9A-Za-z.!]*", line), line

@@ -22,6 +22,7 @@ from shiftvit_utils.dataset import Dataset
 from shiftvit_utils.image_decoding import check_image_size, fit_image
 from shiftvit_utils.image_folder import load_image_folder
 from shiftvit_utils.npz_file import load_npz
+from shiftvit_utils.predictions import printable
 from shiftvit_utils.splits import (
     DEFAULT_FRACTION,
     check_seed,
@@ -141,7 +142,7 @@ def _load(source: str | os.PathLike[str], size: tuple[int, int] | None) -> _Sour
         )
     path = Path(source).expanduser()
     # The description is printed in notebooks and kept with results: no absolute path in it.
-    shown = path.name if path.is_absolute() else path.as_posix()
+    shown = printable(path.name if path.is_absolute() else path.as_posix())
     if not os.fspath(source):  # Path("") would be the current folder
         raise _unknown(source)
     if path.is_dir():

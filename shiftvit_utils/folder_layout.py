@@ -11,13 +11,16 @@ It only reads names. No image is opened here (see `image_folder`).
 
 from __future__ import annotations
 
+import errno
 import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from shiftvit_utils.image_decoding import IMAGE_SUFFIXES
+from shiftvit_utils.predictions import printable
 
 _SPLITS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
 _SPLIT_LIKE = {*_SPLITS, "training", "valid", "testing"}
@@ -62,8 +65,8 @@ def read_layout(
 
     Raises:
         FileNotFoundError, NotADirectoryError: `folder` is not there, or is a file.
-        ValueError: fewer than two classes, an empty class, splits with different classes, or
-            `val/` and `validation/` together.
+        ValueError: fewer than two classes, an empty class, a class whose name cannot be printed,
+            splits with different classes, or `val/` and `validation/` together.
 
     Example:
     >>> import tempfile
@@ -93,9 +96,20 @@ def _sub_folders(folder: Path) -> dict[str, Path]:
         names = [
             entry.name
             for entry in entries
-            if entry.is_dir() and not entry.name.startswith(".") and entry.name != "__MACOSX"
+            if _is_folder(entry) and not entry.name.startswith(".") and entry.name != "__MACOSX"
         ]
     return {name: folder / name for name in sorted(names)}
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if (
+            error.errno == errno.ELOOP
+        ):  # a link in a circle: no folder, but maybe named like an image
+            return False
+        raise
 
 
 def _find_splits(folder: Path) -> tuple[dict[str, Path], list[str]]:
@@ -108,19 +122,27 @@ def _find_splits(folder: Path) -> tuple[dict[str, Path], list[str]]:
                 "lower case). Rename or add it, with one sub-folder a class."
             )
         return {"train": folder}, [
-            f"{folder.name} has no train/: its own folders are taken as the classes."
+            f"{printable(folder.name)} has no train/: its own folders are taken as the classes."
         ]
     if "val" in found and "validation" in found:
         raise ValueError(f"The image folder {folder.name!r} has val/ and validation/: keep one.")
     splits = {_SPLITS[name]: path for name, path in found.items() if name in _SPLITS}
     others = [name for name in found if name not in _SPLITS]
-    return splits, [f"Not read, beside train/: {', '.join(others)}."] if others else []
+    shown = ", ".join(map(printable, others))
+    return splits, [f"Not read, beside train/: {shown}."] if others else []
 
 
 def _agreed_classes(
     folder: Path, splits: dict[str, Path], expected: Sequence[str] | None
 ) -> tuple[str, ...]:
     found = tuple(_sub_folders(splits["train"]))
+    # Class names go into tables, JSON and files that others read. File names are only bytes.
+    unprintable = [name for name in found if not _is_text(name)]
+    if unprintable:
+        raise ValueError(
+            f"The class folder {unprintable[0]!r} of {folder.name!r} has a name that holds control "
+            "characters or is no UTF-8, and a class is called as its folder is. Rename it."
+        )
     class_names = found if expected is None else tuple(sorted(expected))
     if expected is None and len(found) < 2:
         what = f"only {found[0]!r}" if found else "none"
@@ -140,6 +162,11 @@ def _agreed_classes(
     return class_names
 
 
+def _is_text(name: str) -> bool:
+    # Cc: control characters, Cs: bytes that are no UTF-8.
+    return not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
+
+
 def _list_images(folder: Path, splits: dict[str, Path]) -> tuple[list[ImageFile], int]:
     """Every image, and how many other files lie among them."""
     files: list[ImageFile] = []
@@ -152,7 +179,7 @@ def _list_images(folder: Path, splits: dict[str, Path]) -> tuple[list[ImageFile]
                     for entry in entries
                     if not entry.name.startswith(".")
                     and entry.name.lower() not in _SYSTEM_FILES
-                    and not entry.is_dir()
+                    and not _is_folder(entry)
                 )
             images = [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
             place = class_folder.relative_to(folder).as_posix()

@@ -10,19 +10,21 @@ It does not decide what a folder means (see `image_folder`).
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from shiftvit_utils.npz_archive import ARCHIVE_DAMAGE, read_npz
+from shiftvit_utils.predictions import printable
+
 # Part of the fingerprint: raise it when decoding changes, and old caches retire themselves.
-_DECODER_VERSION = 1
+_DECODER_VERSION = 2
 _META = "meta"
 
 
@@ -83,25 +85,15 @@ def read_cache(path: Path, key: str) -> tuple[dict[str, np.ndarray], list[str]] 
     if not path.exists():
         return None
     try:
-        # Opened here: np.load leaves a damaged file open, which Windows then cannot replace.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            meta = json.loads(str(archive[_META]))
-            if meta["fingerprint"] != key:
-                return None
-            arrays = {name: archive[name] for name in archive.files if name != _META}
-            return arrays, [str(line) for line in meta["report"]]
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        EOFError,
-        NotImplementedError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        print(f"The cache {path.name} is damaged ({type(error).__name__}): decoding again.")
+        note, names = read_npz(path, (_META,))
+        meta = json.loads(str(note[_META]))
+        if meta["fingerprint"] != key:
+            return None
+        arrays, _ = read_npz(path, names)
+        return arrays, [str(line) for line in meta["report"]]
+    except (*ARCHIVE_DAMAGE, KeyError, TypeError, AttributeError) as error:
+        name = printable(path.name)
+        print(f"The cache {name} is damaged ({type(error).__name__}): decoding again.")
         return None
 
 
@@ -133,6 +125,7 @@ def write_cache(
     # that starts at the same moment, sees a whole cache or none.
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
+        _remove_left_behind(path)
         try:
             with open(partial, "wb") as file:
                 np.savez(file, **content)
@@ -142,6 +135,27 @@ def write_cache(
                 partial.unlink()
     except OSError as error:
         reason = error.strerror or str(error)
-        print(f"The decoded images could not be kept as {path.name} ({reason}): going on without.")
+        name = printable(path.name)
+        print(f"The decoded images could not be kept as {name} ({reason}): going on without.")
         return False
+    return True
+
+
+def _remove_left_behind(path: Path) -> None:
+    """Removes what processes that were killed while writing left: it is as large as the images."""
+    for partial in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
+        process = partial.name.removeprefix(f"{path.name}.").removesuffix(".partial")
+        if process.isdigit() and not _is_running(int(process)):
+            partial.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":
+        return True  # there, asking would end it
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
     return True

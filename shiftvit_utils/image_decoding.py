@@ -10,6 +10,7 @@ It does not walk folders (see `image_folder`) and never guesses at the missing h
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import warnings
 import zlib
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp"})
 
@@ -35,9 +36,23 @@ _DAMAGE = (
     OverflowError,
     struct.error,
     zlib.error,
+    MemoryError,
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
 )
+# And for damaged notes beside good pixels, which Pillow reads with less care.
+_DAMAGED_NOTES = (*_DAMAGE, TypeError, KeyError, AttributeError, ZeroDivisionError)
+
+# How the picture lies, by the number that EXIF has for it.
+_TO_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class UnreadableImageError(ValueError):
@@ -95,6 +110,38 @@ def fit_image(image: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
     return np.asarray(fitted)
 
 
+def stated_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """The size that the header of an image file states, before any rotation; decodes no pixel.
+
+    For a decision on whether to decode a file that comes from a stranger.
+
+    Args:
+        path: a JPEG, PNG, BMP, GIF or WebP file.
+
+    Returns:
+        `(height, width)`.
+
+    Raises:
+        UnreadableImageError: with the reason; its cause is Pillow's `DecompressionBombError` if
+            the header states more than twice Pillow's own limit.
+
+    Example:
+    >>> import tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "grey.png")
+    >>> Image.new("L", (5, 4), 128).save(path)
+    >>> stated_size(path)
+    (4, 5)
+    """
+    try:
+        with warnings.catch_warnings():
+            # It is the caller who decides what is too much.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with _open(path) as opened:
+                return opened.height, opened.width
+    except _DAMAGE as error:
+        raise UnreadableImageError(_reason(error)) from error
+
+
 def decode_image(
     path: str | os.PathLike[str], image_size: tuple[int, int] | None = None
 ) -> np.ndarray:
@@ -105,7 +152,8 @@ def decode_image(
         image_size: `(height, width)` to fit the image to, or `None` for its own size.
 
     Returns:
-        uint8 `(H, W, 3)`, rotated as its EXIF tag says, transparency laid on white.
+        uint8 `(H, W, 3)`, rotated as its EXIF tag says, transparency laid on white. Damaged EXIF
+        beside good pixels turns nothing, as in a viewer.
 
     Raises:
         UnreadableImageError: with the reason; the message leaves the path to the caller.
@@ -119,10 +167,11 @@ def decode_image(
     """
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # Pillow's, on notes beside the pixels
             # Between one and two times its limit Pillow only warns of a decompression bomb.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_FORMATS) as opened:
-                pixels = np.asarray(_as_rgb(ImageOps.exif_transpose(opened)))
+            with _open(path) as opened:
+                pixels = np.asarray(_as_rgb(_upright(opened)))
     except _DAMAGE as error:
         raise UnreadableImageError(_reason(error)) from error
     return pixels if image_size is None else fit_image(pixels, image_size)
@@ -145,9 +194,30 @@ def pillow_pixels(image: Image.Image) -> np.ndarray:
     (4, 5, 3)
     """
     try:
-        return np.asarray(_as_rgb(ImageOps.exif_transpose(image)))
+        return np.asarray(_as_rgb(_upright(image)))
     except _DAMAGE as error:
         raise UnreadableImageError(_reason(error)) from error
+
+
+def _open(path: str | os.PathLike[str]) -> Image.Image:
+    # Opening a pipe or a device that is named like an image could wait, or read, forever.
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError("not a file")
+    return Image.open(path, formats=_FORMATS)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    # Not ImageOps.exif_transpose: that also writes the EXIF anew, which fails on odd entries and
+    # would lose a picture for the sake of notes that are thrown away here.
+    image.load()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, on notes that nobody needs
+            orientation = image.getexif().get(ExifTags.Base.Orientation)
+        turn = _TO_UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    except _DAMAGED_NOTES:
+        turn = None
+    return image if turn is None else image.transpose(turn)
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
@@ -165,17 +235,25 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def _sixteen_to_eight_bits(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.int64)
+    values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
         raise ValueError("pixels outside 0..65535; save it as 8 or 16 bit")
-    # Pillow's own conversion clips at 255, which turns nearly every 16-bit image white.
-    return Image.fromarray(np.rint(values / 257).astype(np.uint8))
+    # Pillow's own conversion clips at 255, which turns nearly every 16-bit image white. This is
+    # 255 / 65535 of the value, rounded, in integers: floats would take several times the memory.
+    eight_bits = Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
+    if (transparent := image.info.get("transparency")) is not None:  # one shade of grey
+        eight_bits.putalpha(
+            Image.fromarray(np.where(values == transparent, 0, 255).astype("uint8"))
+        )
+    return eight_bits
 
 
 def _reason(error: BaseException) -> str:
     # Pillow's "cannot identify" repeats the absolute path; notebooks should not publish it.
     if isinstance(error, Image.UnidentifiedImageError):
         return "not a JPEG, PNG, BMP, GIF or WebP image"
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__

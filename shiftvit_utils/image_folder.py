@@ -17,6 +17,7 @@ import numpy as np
 from shiftvit_utils.folder_layout import FolderLayout, read_layout
 from shiftvit_utils.image_cache import cache_path, fingerprint, read_cache, write_cache
 from shiftvit_utils.image_decoding import UnreadableImageError, decode_image, fit_image
+from shiftvit_utils.predictions import printable
 
 MIXED_SIZE = (32, 32)
 _MOST_NAMED = 20
@@ -67,7 +68,7 @@ def load_image_folder(
     key = fingerprint(folder, [file.name for file in layout.files], image_size)
     cached = read_cache(path, key)
     if cached is None:
-        print(f"Decoding {len(layout.files):,} images of {folder.name}, once.")
+        print(f"Decoding {len(layout.files):,} images of {printable(folder.name)}, once.")
         arrays, report = _decode(folder, layout, image_size)
         write_cache(path, key, arrays, report)
     else:
@@ -91,9 +92,7 @@ def _decode(
         try:
             image = decode_image(folder / file.name, size)
         except UnreadableImageError as error:
-            # File names on Linux are bytes; one that is no Unicode must not break print.
-            name = file.name.encode("utf-8", "backslashreplace").decode()
-            skipped.append(f"  {name}: {error}")
+            skipped.append(f"  {printable(file.name)}: {error}")
             continue
         if size is None and images and image.shape != images[0].shape:
             size = MIXED_SIZE

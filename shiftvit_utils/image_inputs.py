@@ -16,7 +16,6 @@ from PIL import Image
 
 from shiftvit_utils.image_decoding import (
     IMAGE_SUFFIXES,
-    UnreadableImageError,
     decode_image,
     fit_image,
     pillow_pixels,
@@ -50,9 +49,6 @@ class NamedImage(NamedTuple):
             UnreadableImageError: the file is damaged, missing, or no image.
         """
         if isinstance(self.content, Path):
-            # Opening a pipe or a device that is named like an image could wait forever.
-            if self.content.exists() and not self.content.is_file():
-                raise UnreadableImageError("not a file")
             return decode_image(self.content, image_size)
         if isinstance(self.content, Image.Image):
             return fit_image(pillow_pixels(self.content), image_size)
@@ -81,7 +77,7 @@ def named_images(images: Any) -> tuple[Iterable[NamedImage], str]:
     """
     if isinstance(images, (str, os.PathLike)):
         path = Path(images)
-        if not os.fspath(images) or not path.exists():
+        if not os.fspath(images) or not os.path.exists(path):
             raise FileNotFoundError(
                 f"There is no file or folder {str(images)!r}. Relative paths start at "
                 f"{os.getcwd()!r}."
@@ -102,7 +98,7 @@ def _each(images: Iterable[Any]) -> Iterator[NamedImage]:
     for position, image in enumerate(images):
         if isinstance(image, (str, os.PathLike)):
             path = Path(image)
-            if path.is_dir():
+            if os.path.isdir(path):
                 raise ValueError(
                     f"images[{position}] is the folder {str(image)!r}. Give one folder by itself, "
                     "or a list of files."

@@ -12,15 +12,15 @@ It does not split, and reads no pickled objects.
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from shiftvit_utils.npz_archive import ARCHIVE_DAMAGE, read_npz
+from shiftvit_utils.predictions import printable
+
 _SPLITS = ("train", "val", "test")
 _KEYS = tuple(f"{kind}_{split}" for split in _SPLITS for kind in "xy")
-_DAMAGE = (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 def load_npz(
@@ -76,18 +76,16 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         raise FileNotFoundError(f"The file {str(path)!r} does not exist: check the path.")
     try:
-        # Opened as the zip it should be: np.load would also accept a bare array or a pickle.
-        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as archive:
-            wanted = [key for key in archive.files if key in (*_KEYS, "class_names")]
-            unknown = sorted(set(archive.files) - set(wanted))
-            found = {key: archive[key] for key in wanted}
-    except _DAMAGE as error:
+        found, unknown = read_npz(path, (*_KEYS, "class_names"))
+    except ARCHIVE_DAMAGE as error:
         raise ValueError(
             f"{path.name!r} is not a readable .npz: it is damaged, of another format, or holds "
             f"Python objects ({error}). Save plain arrays again with np.savez."
         ) from error
     if unknown:
-        print(f"Not read from {path.name}: {', '.join(unknown)}.")
+        print(
+            f"Not read from {printable(path.name)}: {', '.join(map(printable, sorted(unknown)))}."
+        )
     return found
 
 
@@ -98,7 +96,13 @@ def _class_names(names: np.ndarray | None, labels: np.ndarray) -> tuple[str, ...
                 f"class_names has shape {names.shape} and type {names.dtype}; expected one text "
                 "for each class, such as np.array(['cat', 'dog'])."
             )
-        return tuple(str(name) for name in names.astype(str))
+        try:
+            return tuple(str(name) for name in names.astype(str))
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"class_names has bytes that are no ASCII ({error}): save them as str, such as "
+                "np.array(['cat', 'dog'])."
+            ) from error
     present = np.unique(labels)
     if len(present) <= present[-1]:
         gap = int(np.setdiff1d(np.arange(len(present)), present)[0])

@@ -11,8 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
+from shiftvit_utils.npz_archive import ARCHIVE_DAMAGE, read_npz
+
 PICKLE_SUFFIXES = (".pth", ".pt", ".bin")
 _PREFIX = "state_dict/"
+# What PyTorch's reader of pickles stumbles over, beside `UnpicklingError`.
+_DAMAGED_PICKLE = (
+    *ARCHIVE_DAMAGE,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    TypeError,
+)
 SUFFIXES = (*PICKLE_SUFFIXES, ".safetensors", ".npz")
 
 
@@ -107,9 +118,8 @@ def _read_file(path):
 
 def _read_npz(path):
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        return read_npz(path)[0]
+    except ARCHIVE_DAMAGE as error:
         raise ValueError(f"{path} is damaged, or is no .npz file of arrays: {error}") from error
 
 
@@ -123,6 +133,7 @@ def _read_safetensors(path):
 
 def _read_pickle(path):
     torch = _import("torch", path)
+    _check_sums(path)
     try:
         # `weights_only` lets tensors and plain containers through and nothing that could run code.
         # Training scripts often store their options beside the weights: a Namespace is plain data.
@@ -134,11 +145,24 @@ def _read_pickle(path):
             "and reading those could run code. Ask for a .safetensors file, or, if you trust the "
             "file, save its state dict alone with torch.save."
         ) from error
-    except (RuntimeError, EOFError) as error:
+    except _DAMAGED_PICKLE as error:
         raise ValueError(f"{path} is damaged, or is no PyTorch checkpoint: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__}, not a state dict.")
     return content
+
+
+def _check_sums(path):
+    """Compares the checksums that are in a zip archive, as which PyTorch saves since 1.6."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except ARCHIVE_DAMAGE as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if damaged:
+        raise ValueError(f"{path} is damaged: the checksum of {damaged!r} does not match.")
 
 
 def _as_array(origin, name, value):
@@ -148,7 +172,12 @@ def _as_array(origin, name, value):
     array = np.asarray(value) if not isinstance(value, dict) else None
     if array is None or array.dtype.kind not in "biuf":
         raise ValueError(
-            f"{origin}: {name!r} is a {type(value).__name__}, not an array of numbers. "
+            f"{origin}: {name!r} is a {_kind(value)}, not an array of numbers. "
             'Give the state dict itself, or a dict that holds it under "model".'
         )
     return array
+
+
+def _kind(value):
+    dtype = f" of {value.dtype}" if isinstance(value, np.ndarray) else ""
+    return f"{type(value).__name__}{dtype}"

@@ -7,12 +7,12 @@ says how that was measured).
 """
 
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
 from keras import ops
 
+from shiftvit_utils.npz_archive import ARCHIVE_DAMAGE, read_npz
 from shiftvit_utils.run_folder import RunFolder
 from shiftvit_utils.saving import load_model, written_beside
 
@@ -179,7 +179,7 @@ def _read(weights):
         model, _ = load_model(path)
         return _arrays(model.get_layer("shiftvit"))
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files if name != _RECORD}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        arrays, _ = read_npz(path)
+    except ARCHIVE_DAMAGE as error:
         raise ValueError(f"{path.name} is no archive of weights, or damaged: {error}") from error
+    return {name: array for name, array in arrays.items() if name != _RECORD}

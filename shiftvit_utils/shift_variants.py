@@ -124,8 +124,12 @@ def opposite_shift(x, num_div=12, shift_pixel=1):
     >>> ops.convert_to_numpy(opposite_shift(_row(), num_div=4))[0, 0, :, 0].tolist()
     [0.0, 1.0, 2.0, 3.0]
     """
-    turned = shift(ops.flip(x, axis=(1, 2)), num_div, shift_pixel)
-    return ops.flip(turned, axis=(1, 2))
+    return _half_turn(shift(_half_turn(x), num_div, shift_pixel))
+
+
+def _half_turn(x):
+    """Images upside down and mirrored. Keras 3.13 flips one axis at a time on TensorFlow."""
+    return ops.flip(ops.flip(x, axis=1), axis=2)
 
 
 def _rectangles(shape, shift_pixel):

@@ -53,6 +53,9 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--backend", default="tensorflow", help="of the fast recipe")
     parser.add_argument("--precision", default="float32", help="of the fast recipe")
+    parser.add_argument(
+        "--network", type=json.loads, help="JSON: arguments of ShiftViT for the fast recipe"
+    )
     parser.add_argument("--reference-backend", default="tensorflow")
     parser.add_argument("--reference-images", type=int, default=5_120, help="an epoch, of three")
     parser.add_argument("--target", type=float, default=TARGET)
@@ -60,6 +63,8 @@ def main():
     options = parser.parse_args()
 
     fast = {**FAST, "epochs": options.epochs, "precision": options.precision}
+    if options.network:
+        fast["network"] = options.network
     with tempfile.TemporaryDirectory() as folder:
         shared = {"dataset": options.dataset, "seed": options.seed}
         start, run = train({**fast, **shared}, options.backend, Path(folder) / "fast")

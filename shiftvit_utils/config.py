@@ -109,11 +109,18 @@ _INTS = {
     "steps_per_execution": 1,
     "early_stopping_patience": 0,
     "group_channels": 0,
+    "max_translation": 0,
     "limit_train": 1,
     "seed": 0,
     "save_every_steps": 0,
 }
-_MAY_BE_NONE = ("batch_size", "early_stopping_patience", "group_channels", "limit_train")
+_MAY_BE_NONE = (
+    "batch_size",
+    "early_stopping_patience",
+    "group_channels",
+    "max_translation",
+    "limit_train",
+)
 _RATE = (lambda x: 0.0 <= x < 1.0, "a number in [0, 1)")
 _NOT_NEGATIVE = (lambda x: math.isfinite(x) and x >= 0, "a finite number >= 0")
 _NUMBERS = {
@@ -148,6 +155,8 @@ class TrainConfig:
         cutmix_alpha: the same for CutMix. With both, each batch takes one of the two.
         horizontal_flip: bool; None is True, but False for "digits", which a mirror would turn into
             other signs.
+        max_translation: int >= 0, by how many pixels "light" and "erasing" move an image at most.
+            Without a recipe's word, 4.
         lr_start: float, learning rate of the first step.
         lr_max: float, learning rate after the warm-up.
         warmup_fraction: float in [0, 1], share of all steps that warm up.
@@ -209,6 +218,7 @@ class TrainConfig:
     mixup_alpha: float | None = None
     cutmix_alpha: float | None = None
     horizontal_flip: bool | None = None
+    max_translation: int | None = None
     lr_start: float | None = None
     lr_max: float | None = None
     warmup_fraction: float | None = None

@@ -134,6 +134,8 @@ def _compiled_classifier(config, dataset, steps_per_epoch):
     }
     if config.group_channels == 0:
         overrides["group_channels"] = None  # C // num_div, whatever the recipe has
+    if config.max_translation is not None:
+        overrides["max_translation"] = config.max_translation
     if config.initial_weights is not None:
         overrides["weights"] = config.initial_weights
     model = build_classifier(

@@ -44,6 +44,7 @@ STAYS_NONE = {
     "optimizer",
     "mixup_alpha",
     "cutmix_alpha",
+    "max_translation",
 }
 # What the other recipes leave as it is without them.
 KERAS_IO_2022_ONLY = {
@@ -95,6 +96,7 @@ def test_unknown_choice_lists_the_valid_ones(name, choices):
         *[("steps_per_execution", value) for value in (0, False, None)],
         *[("early_stopping_patience", value) for value in (-1, 1.5, True)],
         *[("group_channels", value) for value in (-1, 12.0, True)],
+        *[("max_translation", value) for value in (-1, 2.0, True)],
         *[("limit_train", value) for value in (-1, True, 0.5)],
         *[("seed", value) for value in (-1, True, 1.0, None)],
         *[("save_every_steps", value) for value in (-1, True, None)],
@@ -204,6 +206,7 @@ def test_resolved_leaves_nothing_open_that_training_needs(recipe):
 GIVEN = {
     "augmentation": st.sampled_from(["light", "published", "keras_io_2022", "none"]),
     "horizontal_flip": st.booleans(),
+    "max_translation": st.integers(0, 4),
     "batch_size": st.integers(1, 100),
     "lr_start": st.floats(0.0, 1e-4),
     "lr_max": st.floats(1e-3, 1.0),

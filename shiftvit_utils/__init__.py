@@ -13,6 +13,7 @@ from shiftvit_utils.classifier import build_classifier
 from shiftvit_utils.config import RECIPES, TrainConfig
 from shiftvit_utils.data import Dataset, load_dataset
 from shiftvit_utils.evaluation import classification_metrics, predict_logits
+from shiftvit_utils.hub import save_for_hub
 from shiftvit_utils.inference import Classifier
 from shiftvit_utils.model import ShiftViT
 from shiftvit_utils.official_checkpoint import (
@@ -59,6 +60,7 @@ __all__ = [
     "newest_run",
     "predict_logits",
     "runs_root",
+    "save_for_hub",
     "save_model",
     "save_official_state_dict",
     "set_random_seed",

@@ -1,0 +1,195 @@
+"""The model card: what the Hugging Face Hub, and a reader, should know of a trained classifier.
+
+Everything in it comes from the record of the run. What the run did not measure is not there.
+"""
+
+import json
+from typing import NamedTuple
+
+PAPER = "2201.10801"
+# What the Hub calls the data sets that are there. Digits and people's own folders are not.
+HUB_DATASETS = {"cifar10": ("CIFAR-10", "uoft-cs/cifar10")}
+_SPLITS = {"test": "test", "val": "validation"}
+_METRICS = {
+    "top1": ("accuracy", "top-1 accuracy"),
+    "top5": ("top_5_accuracy", "top-5 accuracy"),
+}
+_SETTINGS = ("recipe", "augmentation", "batch_size", "lr_max", "weight_decay", "label_smoothing")
+
+
+class TrainedModel(NamedTuple):
+    """What a card tells of.
+
+    Attributes:
+        title: a name for people.
+        repo_id: `user/name` on the Hub.
+        license: of the weights, as the Hub spells it.
+        class_names: one for each logit.
+        image_shape: `(height, width, 3)` of the pictures that the model takes.
+        parameters: int, numbers in the network.
+        config: of the run, as in `config.json`.
+        metrics: of the run, as in `metrics.json`.
+    """
+
+    title: str
+    repo_id: str
+    license: str
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    parameters: int
+    config: dict
+    metrics: dict
+
+
+def model_card(model):
+    """The text of `README.md` on the Hub.
+
+    Args:
+        model: `TrainedModel`.
+
+    Returns:
+        str: YAML between two lines of dashes, then Markdown.
+    """
+    front = "\n".join(
+        # JSON is YAML. A line that goes on must be indented, for some readers of YAML.
+        f"{key}: {json.dumps(value, ensure_ascii=False, indent=2)}".replace("\n", "\n  ")
+        for key, value in front_matter(model).items()
+    )
+    return f"---\n{front}\n---\n\n{_text(model)}"
+
+
+def front_matter(model):
+    """The part of a card that the Hub reads.
+
+    Args:
+        model: `TrainedModel`.
+
+    Returns:
+        dict that JSON can hold. Without scores on test images there is no `model-index`.
+    """
+    name, hub_id = _dataset(model)
+    front = {
+        "license": model.license,
+        "library_name": "keras",
+        "pipeline_tag": "image-classification",
+        "tags": ["keras", "shiftvit", "vision", "image-classification", f"arxiv:{PAPER}"],
+    }
+    if hub_id:
+        front["datasets"] = [hub_id]
+    front["metrics"] = ["accuracy"]
+    scores = [
+        {"type": kind, "name": label, "value": model.metrics[f"test_{key}"]}
+        for key, (kind, label) in _METRICS.items()
+        if f"test_{key}" in model.metrics
+    ]
+    if scores:
+        front["model-index"] = [
+            {
+                "name": model.title,
+                "results": [
+                    {
+                        "task": {"type": "image-classification", "name": "Image classification"},
+                        "dataset": {"type": hub_id or name, "name": name, "split": "test"},
+                        "metrics": scores,
+                    }
+                ],
+            }
+        ]
+    return front
+
+
+def _dataset(model):
+    """A name for people, and the Hub's id or None."""
+    dataset = str(model.config["dataset"])
+    return HUB_DATASETS.get(dataset, (dataset.replace("\\", "/").rstrip("/").split("/")[-1], None))
+
+
+def _text(model):
+    height, width, _ = model.image_shape
+    name, _ = _dataset(model)
+    return f"""# {model.title}
+
+A [ShiftViT](https://arxiv.org/abs/{PAPER}) of {model.parameters:,} parameters: a vision transformer
+whose attention is replaced by a shift of a few groups of channels by one pixel. Trained on {name}
+with `shiftvit_utils`, a Keras 3 library that runs on TensorFlow, JAX and PyTorch.
+
+| | |
+|---|---|
+| in | pictures `(N, {height}, {width}, 3)`, values 0..255; scaling is part of the model |
+| out | logits `(N, {len(model.class_names)})` |
+| classes | {", ".join(model.class_names)} |
+
+## Use
+
+```python
+import json
+
+import keras
+import shiftvit_utils  # its layers, which Keras has to know
+from huggingface_hub import hf_hub_download
+
+model = keras.saving.load_model("hf://{model.repo_id}")
+names = hf_hub_download("{model.repo_id}", "shiftvit_utils.json")
+with open(names, encoding="utf-8") as file:
+    class_names = json.load(file)["class_names"]
+
+logits = model.predict(images)  # uint8 (N, {height}, {width}, 3)
+print([class_names[k] for k in logits.argmax(axis=-1)])
+```
+
+## Results
+
+{_results(model)}
+
+## Training
+
+{_training(model)}
+
+## Limits
+
+The model knows {len(model.class_names)} classes and answers with one of them whatever it is shown.
+It has seen nothing but the training images of {name}; on pictures of another kind expect less than
+the numbers above. Its confidences are not calibrated. It is made for teaching, not for decisions
+about people.
+
+## Reference
+
+Guangting Wang, Yucheng Zhao, Chuanxin Tang, Chong Luo, Wenjun Zeng:
+*When Shift Operation Meets Vision Transformer: An Extremely Simple Alternative to Attention
+Mechanism*, AAAI 2022, [arXiv {PAPER}](https://arxiv.org/abs/{PAPER}).
+"""
+
+
+def _results(model):
+    metrics = model.metrics
+    rows = [
+        f"| {split} | {metrics[f'{key}_top1']:.2%} | {metrics[f'{key}_top5']:.2%} "
+        f"| {metrics[f'{key}_loss']:.3f} |"
+        for key, split in _SPLITS.items()
+        if f"{key}_top1" in metrics
+    ]
+    if not rows:
+        return "This run recorded none."
+    lines = ["| images | top-1 | top-5 | loss |", "|---|---|---|---|", *rows, ""]
+    lines.append(f"Measured on: {metrics['data_source']}.")
+    if "val_top1" in metrics:
+        lines.append("Which epoch to keep was chosen on the validation images.")
+    if "test_top1" not in metrics:
+        lines.append("This run did not look at the test images.")
+    return "\n".join(lines)
+
+
+def _training(model):
+    config, metrics = model.config, model.metrics
+    settings = ", ".join(f"{key} {config[key]}" for key in _SETTINGS if config.get(key) is not None)
+    start = (
+        "started from the weights of an earlier run"
+        if config.get("initial_weights")
+        else "started from random weights"
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in metrics["versions"].items())
+    minutes = metrics["train_seconds"] / 60
+    return (
+        f"Preset `{config['preset']}`, {metrics['epochs']} epochs, seed {metrics['seed']}, {start}; "
+        f"{settings}.\n{minutes:.0f} minutes on {metrics['device']}; {versions}."
+    )

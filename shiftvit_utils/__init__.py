@@ -13,6 +13,7 @@ from shiftvit_utils.classifier import build_classifier
 from shiftvit_utils.config import RECIPES, TrainConfig
 from shiftvit_utils.data import Dataset, load_dataset
 from shiftvit_utils.evaluation import classification_metrics, predict_logits
+from shiftvit_utils.export import export
 from shiftvit_utils.hub import save_for_hub
 from shiftvit_utils.inference import Classifier
 from shiftvit_utils.model import ShiftViT
@@ -53,6 +54,7 @@ __all__ = [
     "build_classifier",
     "build_optimizer",
     "classification_metrics",
+    "export",
     "load_dataset",
     "load_model",
     "load_official_checkpoint",

@@ -1,13 +1,18 @@
-"""A trained network for other programs: SavedModel, ONNX, LiteRT, LiteRT with weights in 8 bits.
+"""A trained network for other programs: SavedModel, ONNX and LiteRT, each in 32 or 8 bits.
 
 Keras writes all of these. Here stands what it leaves to its user: which backend can write which
 format, what has to be installed, a GELU that every runtime knows, whole files or none, and a look
 at what was written.
+
+In 8 bits are the matrix products, which hold nearly all weights; the rest stays float32. In a
+SavedModel and an ONNX file they come from Keras's `quantize("int8")`, in a LiteRT file from its
+converter. Quantized networks are for export only: Keras cannot load one from a `.keras` file, since
+the configuration of a `ShiftViT` does not list the dense layers that were quantized.
 """
 
+import contextlib
 import importlib.util
 import os
-import shutil
 import tempfile
 import warnings
 from pathlib import Path
@@ -21,26 +26,32 @@ from shiftvit_utils.saving import written_beside
 
 
 class ExportFormat(NamedTuple):
-    """How a format is written: the ending of its file, and what each backend needs for it.
+    """What Keras calls a format, the ending of its file, whether it has 8 bits, and who writes it.
 
     `packages` maps the backends that can write it to the modules that they import for it.
     """
 
+    keras_name: str
     ending: str
+    int8: bool
     packages: dict[str, tuple[str, ...]]
 
 
+_SAVED_MODEL = {"tensorflow": (), "jax": ("tensorflow",)}
+_TF2ONNX = ("tf2onnx", "onnx")
+
 FORMATS = {
     # A folder, for TensorFlow Serving and everything else of TensorFlow's.
-    "tf_saved_model": ExportFormat("", {"tensorflow": (), "jax": ("tensorflow",)}),
+    "tf_saved_model": ExportFormat("tf_saved_model", "", False, _SAVED_MODEL),
+    "tf_saved_model_int8": ExportFormat("tf_saved_model", "", True, _SAVED_MODEL),
     # For nearly everything else: servers, C++, browsers.
     "onnx": ExportFormat(
-        ".onnx", {"tensorflow": ("tf2onnx", "onnx"), "torch": ("onnxscript", "onnx")}
+        "onnx", ".onnx", False, {"tensorflow": _TF2ONNX, "torch": ("onnxscript", "onnx")}
     ),
+    "onnx_int8": ExportFormat("onnx", ".onnx", True, {"tensorflow": _TF2ONNX}),
     # For phones and microcontrollers; once TensorFlow Lite.
-    "litert": ExportFormat(".tflite", {"tensorflow": ()}),
-    # The same with the weights of the matrix products in 8 bits.
-    "litert_int8": ExportFormat(".tflite", {"tensorflow": ()}),
+    "litert": ExportFormat("litert", ".tflite", False, {"tensorflow": ()}),
+    "litert_int8": ExportFormat("litert", ".tflite", True, {"tensorflow": ()}),
 }
 
 
@@ -71,12 +82,14 @@ def export(model, path, format="onnx"):
         model: what `build_classifier` makes, `load_model` gives or `Classifier` holds as `.model`:
             images 0..255 to logits. Or a `ShiftViT` alone, normalised images to logits. It stays as
             it is.
-        path: where to write: a file with the ending of the format, or for "tf_saved_model" a folder
+        path: where to write: a file with the ending of the format, or for a SavedModel a folder
             that does not exist yet. The folder that holds it must exist.
-        format: "tf_saved_model", "onnx", "litert" or "litert_int8"; see `FORMATS`.
+        format: "tf_saved_model", "onnx" or "litert", or one of them followed by "_int8"; see
+            `FORMATS`.
 
     Returns:
-        Path of what was written. An export to a file that exists replaces it, once it is complete.
+        Path of what was written. It takes any number of float32 images and gives float32 logits. A
+        file that was there before is replaced once the new one is complete.
 
     Raises:
         TypeError: `model` is none of these.
@@ -89,64 +102,87 @@ def export(model, path, format="onnx"):
     path = Path(path)
     _check(path, format)
     _check_model(model)
-    gelu = gelu_by_erf if format == "onnx" else "gelu"
-    model = with_network(model, lambda network: _copy(network, gelu))
-    if format == "tf_saved_model":
-        return _export_saved_model(model, path)
-    with written_beside(path) as partial, warnings.catch_warnings():
-        # The tracers warn of what they see in Keras's code, which its user can do nothing about.
-        warnings.simplefilter("ignore")
-        if format == "onnx":
-            _write_onnx(model, partial)
-        else:
-            options = {}
-            if format == "litert_int8":
-                import tensorflow as tf
+    keras_name, ending, int8, _ = FORMATS[format]
+    options = {}
+    if int8 and keras_name == "litert":  # whose runtime does not know the products of `quantize`
+        import tensorflow as tf
 
-                options["optimizations"] = [tf.lite.Optimize.DEFAULT]
-            model.export(partial, format="litert", verbose=False, **options)
+        options["optimizations"] = [tf.lite.Optimize.DEFAULT]
+    quantize = int8 and not options
+    # The tracers warn of what they see in Keras's code, which its user can do nothing about.
+    complete = written_beside if ending else _folder_beside
+    with warnings.catch_warnings(), complete(path) as partial:
+        warnings.simplefilter("ignore")
+        copy = _copy(model, gelu_by_erf if keras_name == "onnx" else "gelu", quantize)
+        try:
+            copy.export(partial, format=keras_name, verbose=False, **options)
+        except RuntimeError as error:
+            # PyTorch's exporter wants sizes that it can see, and Keras's layer norm hides its own.
+            # Its error (a RuntimeError) is a page of graph nodes.
+            if keras.backend.backend() != "torch":
+                raise
+            raise ValueError(
+                "PyTorch cannot write this network as ONNX: it can with normalization 'batch' or "
+                "'group'. Set KERAS_BACKEND to tensorflow, under which a saved model loads as well."
+            ) from error
+        if keras_name == "onnx":
+            _check_onnx(partial)
     return path
 
 
-def with_network(model, change):
-    """A model of the same preprocessing around a changed network.
-
-    Args:
-        model: as in `export`.
-        change: function that takes the `ShiftViT` and returns another network.
-
-    Returns:
-        `keras.Model`, not compiled, called once: Keras exports only what was called.
-    """
+def _copy(model, gelu, quantize):
+    """A copy in float32, called once: Keras exports only what was called."""
     if isinstance(model, ShiftViT):
-        changed, image_shape = change(model), model.get_config()["image_shape"]
+        copy, image_shape = _copy_of_network(model, gelu, quantize), model.input_shape[1:]
     else:
         x = model.input
         for layer in model.layers[1:]:
-            x = change(layer)(x) if isinstance(layer, ShiftViT) else layer(x)
-        changed, image_shape = keras.Model(model.input, x, name=model.name), model.input_shape[1:]
-    changed(ops.zeros((1, *image_shape)))
-    return changed
+            is_network = isinstance(layer, ShiftViT)
+            x = (_copy_of_network(layer, gelu, quantize) if is_network else layer)(x)
+        copy, image_shape = keras.Model(model.input, x, name=model.name), model.input_shape[1:]
+    copy(ops.zeros((1, *image_shape)))
+    return copy
 
 
-def _copy(network, gelu):
-    config = network.get_config()
+def _copy_of_network(network, gelu, quantize):
+    config = {**network.get_config(), "dtype": "float32"}
     if config["activation"] == "gelu":
         config["activation"] = gelu
     copy = ShiftViT.from_config(config)
     copy.set_weights(network.get_weights())
+    if quantize:
+        copy.quantize("int8")
     return copy
+
+
+@contextlib.contextmanager
+def _folder_beside(path):
+    """A folder to write that moves to `path` when all has been written, and else goes away."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".partial-") as parent:
+        partial = Path(parent, path.name)
+        yield partial
+        partial.rename(path)
+
+
+def _check_onnx(path):
+    """Keras writes a file even if its converter met operations that it does not know."""
+    import onnx
+
+    try:
+        onnx.checker.check_model(os.fspath(path), full_check=True)
+    except onnx.checker.ValidationError as error:
+        raise ValueError(f"The converter wrote a file that is no valid ONNX: {error}") from error
 
 
 def _check(path, format):
     if format not in FORMATS:
         raise ValueError(f"Unknown format {format!r}. Choose one of: {', '.join(FORMATS)}.")
-    ending, packages = FORMATS[format]
+    _, ending, _, packages = FORMATS[format]
     backend = keras.backend.backend()
     if backend not in packages:
         raise ValueError(
             f"Keras cannot write {format!r} with the backend {backend!r}. Set KERAS_BACKEND to "
-            f"{' or '.join(packages)}: a saved model loads under each of them."
+            f"{' or '.join(packages)}: a saved model loads under every backend."
         )
     # A SavedModel is a folder, whose name is free; but "model.onnx" for one is a slip.
     others = {each.ending for each in FORMATS.values()} - {""}
@@ -164,6 +200,8 @@ def _check(path, format):
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {str(path.parent)!r} to write {path.name} to.")
+    if not ending and path.exists():
+        raise FileExistsError(f"{str(path)!r} exists. Name a folder that does not.")
 
 
 def _check_model(model):
@@ -173,34 +211,3 @@ def _check_model(model):
             f"model is {type(model).__name__}, without a ShiftViT in it. Give a model as "
             "build_classifier or load_model returns it, or Classifier(path).model."
         )
-
-
-def _export_saved_model(model, path):
-    if path.exists():
-        raise FileExistsError(f"{str(path)!r} exists. Name a folder that does not.")
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".partial-") as folder:
-        partial = Path(folder, "model")
-        model.export(partial, format="tf_saved_model", verbose=False)
-        shutil.move(partial, path)
-    return path
-
-
-def _write_onnx(model, path):
-    import onnx
-
-    try:
-        model.export(path, format="onnx", verbose=False)
-    except RuntimeError as error:
-        # PyTorch's exporter wants sizes that it can see, and Keras's layer and group norms hide
-        # theirs. Its error (a RuntimeError) is a page of graph nodes.
-        if keras.backend.backend() != "torch":
-            raise
-        raise ValueError(
-            "PyTorch cannot write this network as ONNX: it can with normalization='batch'. Set "
-            "KERAS_BACKEND to tensorflow, under which a saved model loads as well."
-        ) from error
-    try:
-        # Keras writes a file even if its converter met operations that it does not know.
-        onnx.checker.check_model(os.fspath(path), full_check=True)
-    except onnx.checker.ValidationError as error:
-        raise ValueError(f"The converter wrote a file that is no valid ONNX: {error}") from error

@@ -16,6 +16,7 @@ library besides. All runs are on the digits, offline but for the installation.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,9 @@ NOTEBOOKS = {
     "wheel": ("03_shift", "04_layers", "05_train", "06_inference"),
     "clone": ("03_shift", "04_layers", "05_train", "06_inference", "07_paper_and_code"),
 }
+# TensorFlow 2.20 tells the first XLA compilation of a process to standard error, whatever the level
+# asked for; so it does on Colab.
+INFORMATION = re.compile(r"I\d{4} |WARNING: All log messages before absl::InitializeLog")
 PARAMETERS = {
     "05_train": {"dataset": "digits", "epochs": "20"},
     "06_inference": {"dataset": "digits"},
@@ -124,12 +128,13 @@ class Colab:
         seconds = round(time.monotonic() - start)
         return seconds, outcome.stderr if outcome.returncode else ""
 
-    def errors(self, notebook):
-        """The errors and the standard error in the executed notebook, one line each."""
+    def faults(self, notebook):
+        """The errors in the executed notebook and what it wrote to standard error, line by line."""
         cells = nbformat.read(self.results / notebook.name, as_version=4).cells
         outputs = [output for cell in cells for output in cell.get("outputs", ())]
         stops = [f"{o.ename}: {o.evalue}" for o in outputs if o.output_type == "error"]
-        return stops + [o.text.strip() for o in outputs if o.get("name") == "stderr"]
+        written = "".join(o.text for o in outputs if o.get("name") == "stderr").splitlines()
+        return stops + [line for line in written if not INFORMATION.match(line)]
 
 
 def publish(folder):
@@ -160,11 +165,11 @@ def try_mode(mode, python, clone, folder):
         shutil.copy(clone / "notebooks" / notebook.name, notebook)
         seconds, fault = colab.execute(notebook)
         if mode == "neither":
-            (line,) = [line for line in colab.errors(notebook) if line.startswith("Module")]
+            (line,) = [line for line in colab.faults(notebook) if line.startswith("Module")]
             print(f"neither: {line}", flush=True)
             continue
-        if fault or colab.errors(notebook):
-            raise RuntimeError(f"{mode} {name}: {fault[-3000:] or colab.errors(notebook)}")
+        if fault or colab.faults(notebook):
+            raise RuntimeError(f"{mode} {name}: {fault[-3000:] or colab.faults(notebook)}")
         print(f"{mode}: {name} {seconds} s", flush=True)
         times[name] = seconds
     after = packages(python)

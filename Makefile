@@ -14,8 +14,10 @@ ARGS        ?=
 # make outputs: which notebook, without folder and ending.
 NOTEBOOK    ?=
 
-# make web: another network than the one that ships, a model.keras or a run folder.
+# make web, make demo: another network than the one that ships, a model.keras or a run folder.
 MODEL       ?=
+# make space: where to put it.
+SPACE       ?= build/space
 
 # make reference: a Python 3.11, which the published example's packages need.
 REFERENCE_PYTHON ?= python3.11
@@ -47,12 +49,13 @@ TEST_STAMP := $(VENV)/.has-tensorflow,jax,notebooks,test$(MORE)
 REFERENCE_PY    := .venv-reference/bin/python
 REFERENCE_STAMP := .venv-reference/.installed
 DRAW_STAMP := $(VENV)/.has-tensorflow,notebooks,animations$(MORE)
+DEMO_STAMP := $(VENV)/.has-tensorflow,demo$(MORE)
 WEB_STAMP  := $(VENV)/.has-tensorflow,export$(MORE)
 NPM_STAMP  := build/npm/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv train notebooks outputs links animations web colab matrix reference test lint format clean
+.PHONY: help venv train notebooks outputs links animations web demo space colab matrix reference test lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -88,6 +91,15 @@ animations: $(DRAW_STAMP) ## Render the scenes, refresh their GIFs (QUALITY=h SC
 
 web: $(WEB_STAMP) $(NPM_STAMP) ## Build the browser page in build/web (MODEL=path of a run)
 	@$(PY) web/build.py $(if $(MODEL),--model "$(MODEL)")
+
+demo: $(DEMO_STAMP) ## Start the demo, a page for pictures of your own (MODEL=runs/cifar10-nano)
+	@$(PY) -m shiftvit_utils.demo $(if $(MODEL),--model "$(MODEL)")
+
+space: ## Put a Hugging Face Space together, ready to be uploaded (SPACE=build/space)
+	@mkdir -p "$(SPACE)" && rm -rf "$(SPACE)/shiftvit_utils"
+	@cp -R demo/space/. LICENSE shiftvit_utils "$(SPACE)"
+	@find "$(SPACE)" -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo "A Space in $(SPACE). To upload it: hf upload --repo-type space user/name $(SPACE)"
 
 colab: $(TEST_STAMP) ## Run notebooks on Colab's versions, from a wheel and from a clone
 	@$(PY) tests/try_colab.py

@@ -14,7 +14,10 @@ _METRICS = {
     "top1": ("accuracy", "top-1 accuracy"),
     "top5": ("top_5_accuracy", "top-5 accuracy"),
 }
-_SETTINGS = ("recipe", "augmentation", "batch_size", "lr_max", "weight_decay", "label_smoothing")
+_SETTINGS = (
+    *("recipe", "augmentation", "mixup_alpha", "cutmix_alpha", "batch_size", "lr_max"),
+    *("weight_decay", "label_smoothing"),
+)
 
 
 class TrainedModel(NamedTuple):
@@ -50,11 +53,7 @@ def model_card(model):
     Returns:
         str: YAML between two lines of dashes, then Markdown.
     """
-    front = "\n".join(
-        # JSON is YAML. A line that goes on must be indented, for some readers of YAML.
-        f"{key}: {json.dumps(value, ensure_ascii=False, indent=2)}".replace("\n", "\n  ")
-        for key, value in front_matter(model).items()
-    )
+    front = "\n".join(_yaml(front_matter(model)))
     return f"---\n{front}\n---\n\n{_text(model)}"
 
 
@@ -96,6 +95,24 @@ def front_matter(model):
             }
         ]
     return front
+
+
+def _yaml(value):
+    """The lines of a value as YAML; a text or number is written as JSON, which is YAML, too."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if isinstance(inner, (dict, list)):
+                yield f"{key}:"
+                yield from (f"  {line}" for line in _yaml(inner))
+            else:
+                yield f"{key}: {json.dumps(inner, ensure_ascii=False)}"
+    elif isinstance(value, list):
+        for item in value:
+            first, *others = _yaml(item)
+            yield f"- {first}"
+            yield from (f"  {line}" for line in others)
+    else:
+        yield json.dumps(value, ensure_ascii=False)
 
 
 def _dataset(model):
@@ -181,15 +198,12 @@ def _results(model):
 
 def _training(model):
     config, metrics = model.config, model.metrics
-    settings = ", ".join(f"{key} {config[key]}" for key in _SETTINGS if config.get(key) is not None)
-    start = (
-        "started from the weights of an earlier run"
-        if config.get("initial_weights")
-        else "started from random weights"
-    )
-    versions = ", ".join(f"{name} {version}" for name, version in metrics["versions"].items())
     minutes = metrics["train_seconds"] / 60
+    settings = ", ".join(f"{key} {config[key]}" for key in _SETTINGS if config.get(key) is not None)
+    start = "the weights of an earlier run" if config.get("initial_weights") else "random weights"
+    versions = ", ".join(f"{name} {version}" for name, version in metrics["versions"].items())
     return (
-        f"Preset `{config['preset']}`, {metrics['epochs']} epochs, seed {metrics['seed']}, {start}; "
-        f"{settings}.\n{minutes:.0f} minutes on {metrics['device']}; {versions}."
+        f"Preset `{config['preset']}`, {metrics['epochs']} epochs from {start}, seed "
+        f"{metrics['seed']}; {settings}.\n"
+        f"{minutes:.0f} minutes on {metrics['device']}; {versions}."
     )

@@ -1,0 +1,412 @@
+"""The demo in a headless Chromium, as a visitor meets it; what it answers is compared with the
+library, and neither the page nor its server asks anything of another host."""
+
+import contextlib
+import os
+import re
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zlib
+
+import numpy as np
+import pytest
+from explorer_page import PATIENCE, ROOT, chromium
+from PIL import Image
+
+from shiftvit_utils import Classifier
+from shiftvit_utils.demo import UploadLimits, build_demo
+from shiftvit_utils.demo.__main__ import main
+from shiftvit_utils.demo.answers import answer, answer_batch, explain, read_upload
+from shiftvit_utils.demo.page import EXAMPLES
+from shiftvit_utils.image_decoding import UnreadableImageError
+
+pytestmark = pytest.mark.backend_free
+gradio = pytest.importorskip("gradio", reason="Gradio is not installed (the `demo` extra has it)")
+
+CAT = EXAMPLES / "cat.jpg"
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return Classifier(weights="cifar10")
+
+
+# ---------------------------------------------------------------- files to upload
+
+
+def png_header(width, height):
+    """A PNG that promises so many pixels, and ends where the first of them should be."""
+    content = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    length, checksum = struct.pack(">I", len(content) - 4), struct.pack(">I", zlib.crc32(content))
+    return b"\x89PNG\r\n\x1a\n" + length + content + checksum + struct.pack(">I", 99) + b"IDAT"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Good files that a careless reader gets wrong, and bad ones."""
+    folder = tmp_path_factory.mktemp("uploads")
+    cat = Image.open(CAT)
+    upright = cat.transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # "rotate by 90 degrees to the right to see me upright"
+    upright.save(folder / "turned.jpg", exif=exif)
+    cat.convert("CMYK").save(folder / "print.jpg")
+    grey = np.asarray(cat.convert("L")).astype("uint16") * 257
+    Image.fromarray(grey).save(folder / "scan.png")
+    (folder / "broken.jpg").write_bytes(CAT.read_bytes()[:3000])
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "a & b <img src=x onerror=alert(1)>.jpg").write_bytes(b"")
+    (folder / "heavy.jpg").write_bytes(bytes(10 * 2**20 + 1))
+    Image.new("1", (6000, 5000)).save(folder / "wide.png")
+    assert (folder / "wide.png").stat().st_size < 20_000
+    return folder
+
+
+# ---------------------------------------------------------------- a server, and a page of it
+
+
+@contextlib.contextmanager
+def counted_proxy():
+    """A proxy that lets nothing through; yields its address and a list that grows by each call."""
+    calls = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse():
+            with contextlib.suppress(OSError):  # the listener was closed
+                while True:
+                    connection, _ = listener.accept()
+                    calls.append(connection.recv(200))
+                    connection.close()
+
+        threading.Thread(target=refuse, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", calls
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def started(command, cwd, temporary, **environment):
+    """Starts a demo; yields its address. At the end it still runs and has complained of nothing."""
+    log = temporary / "demo.log"
+    names = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "KERAS_BACKEND", "PYTHONPATH"}
+    inherited = {name: os.environ[name] for name in os.environ if name.upper() not in names}
+    with counted_proxy() as (proxy, calls), log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=cwd,
+            env={
+                **inherited,
+                "HTTP_PROXY": proxy,
+                "HTTPS_PROXY": proxy,
+                "NO_PROXY": "127.0.0.1,localhost",
+                "GRADIO_TEMP_DIR": str(temporary / "gradio"),
+                **environment,
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield wait_for_address(process, log)
+            assert process.poll() is None, log.read_text()
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+        assert calls == []
+        assert "Traceback" not in log.read_text(), log.read_text()
+
+
+def wait_for_address(process, log, seconds=120):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None:
+        if found := re.search(r"The demo is at (http://\S+)", log.read_text()):
+            return found[1]
+        time.sleep(0.1)
+    raise AssertionError(f"The demo did not start:\n{log.read_text()[-3000:]}")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    temporary = tmp_path_factory.mktemp("demo")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    # Started elsewhere: the examples have to be found, and shown, from any folder.
+    command = ["-m", "shiftvit_utils.demo", "--port", str(port)]
+    with started(command, temporary, temporary, KERAS_BACKEND="tensorflow") as address:
+        assert address == f"http://127.0.0.1:{port}/"
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def page(browser, address):
+    """The page, open; at the end, it has asked nothing of another host and met no error."""
+    requests, errors = [], []
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.set_default_timeout(PATIENCE)
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    page.goto(address)
+    page.get_by_role("heading", name="What does a ShiftViT see").wait_for()
+    yield page
+    page.close()
+    assert requests
+    assert [url for url in requests if not url.startswith((address, "data:", "blob:"))] == []
+    assert errors == []
+
+
+def upload(page, *paths, where="#picture"):
+    page.locator(f"{where} input[type=file]").set_input_files(paths)
+
+
+def shown_confidences(page):
+    """Class name to percent, as the page shows them, after waiting for them."""
+    page.locator("#map img").wait_for()
+    rows = page.locator("#label .confidence-set")
+    pairs = (row.inner_text().split("\n") for row in rows.all())
+    return {name.strip(): percent.strip() for name, percent in pairs}
+
+
+def expected_confidences(classifier, path):
+    said = classifier.predict(path)[0]
+    return {name: f"{confidence * 100:.0f}%" for name, confidence in said.top}
+
+
+def test_an_uploaded_picture(page, classifier):
+    upload(page, CAT)
+    assert shown_confidences(page) == expected_confidences(classifier, CAT)
+    said = classifier.predict(CAT)[0]
+    status = page.locator("#status").get_by_role("status").inner_text()
+    assert re.fullmatch(
+        rf"{said.label}, with a confidence of {said.confidence:.1%}\. "
+        r"Latency: [\d.]+ ms to decode, [\d.]+ ms in the network\.",
+        status,
+    )
+    # The map of another class is another picture.
+    first = page.locator("#map img").get_attribute("src")
+    page.locator("#label .confidence-set").nth(1).click()
+    page.wait_for_function("first => document.querySelector('#map img').src != first", arg=first)
+    assert "as the network sees it" in page.locator("#map img").get_attribute("alt")
+
+
+def test_an_example_by_keyboard_and_back(page, classifier):
+    page.get_by_role("button", name="boats").press("Enter")
+    path = EXAMPLES / "boats.jpg"
+    assert shown_confidences(page) == expected_confidences(classifier, path)
+    picture = page.locator("#picture img")
+    page.wait_for_function("document.querySelector('#picture img').naturalWidth > 0")
+    width, height = Image.open(path).size
+    assert picture.evaluate("e => [e.naturalWidth, e.naturalHeight]") == [width, height]
+
+    page.locator("#picture").get_by_role("button", name=re.compile("clear|remove", re.I)).click()
+    page.locator("#status").get_by_text("Choose a picture").wait_for()
+    assert page.locator("#map img, #label .confidence-set").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("broken.jpg", "truncated"),
+        ("wide.png", "6000 × 5000 pixels are too many; the limit is 25 million pixels"),
+        ("a & b <img src=x onerror=alert(1)>.jpg", "not a JPEG, PNG, BMP, GIF or WebP image"),
+    ],
+)
+def test_a_file_that_cannot_be_used_and_then_one_that_can(page, folder, classifier, name, reason):
+    upload(page, folder / name)
+    alert = page.locator("#status").get_by_role("alert")
+    alert.wait_for()
+    assert name in alert.inner_text()
+    assert reason in alert.inner_text()
+    assert page.locator("#picture img, #map img").count() == 0
+    upload(page, CAT)
+    assert shown_confidences(page) == expected_confidences(classifier, CAT)
+    assert page.get_by_role("alert").count() == 0
+
+
+def test_a_file_that_is_too_large(page, folder, address):
+    page.get_by_text("up to 10 MB and 25 million pixels").first.wait_for()
+    upload(page, folder / "heavy.jpg")
+    page.get_by_text(
+        re.compile(r"exceed.* maximum allowed size of 10\.0 M[bB].*heavy\.jpg")
+    ).wait_for()
+    # The same by a program that does not ask the page first.
+    httpx = pytest.importorskip("httpx")
+    with (folder / "heavy.jpg").open("rb") as file:
+        refused = httpx.post(f"{address}gradio_api/upload", files={"files": file}, trust_env=False)
+    assert refused.status_code == 413
+
+
+def test_several_files(page, folder, classifier):
+    page.get_by_role("tab", name="Several files").click()
+    good = [CAT, folder / "turned.jpg", folder / "print.jpg", folder / "scan.png"]
+    bad = [folder / name for name in ("broken.jpg", "wide.png", "notes.txt")]
+    upload(page, *good, *bad, where="#files")
+    table = page.locator("#batch").get_by_role("table")
+    table.wait_for()
+    head, *rows = [row.inner_text() for row in table.get_by_role("row").all()]
+    assert re.split(r"\s*[\t\n]\s*", head.strip()) == ["file", "label", "confidence", "top 5"]
+    found = {re.split(r"\s*[\t\n]\s*", row.strip())[0]: row for row in rows}
+    assert sorted(found) == sorted(path.name for path in good)
+    for path in good:
+        said = classifier.predict(path)[0]
+        for part in (
+            said.label,
+            f"{said.confidence:.1%}",
+            f"{said.top[4][0]} {said.top[4][1]:.1%}",
+        ):
+            assert part in found[path.name]
+    assert "4 of 7 files classified" in page.locator("#batch").get_by_role("status").inner_text()
+    skipped = page.locator("#batch").get_by_role("alert").get_by_role("listitem").all_inner_texts()
+    assert sorted(text.split(":")[0] for text in skipped) == sorted(path.name for path in bad)
+
+
+def test_nothing_is_wider_than_a_phone(page):
+    upload(page, CAT)
+    shown_confidences(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.get_by_role("tab", name="Several files").click()
+    upload(page, CAT, where="#files")
+    page.locator("#batch").get_by_role("table").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+# ---------------------------------------------------------------- the Space
+
+
+def test_the_space_runs_from_its_own_folder(tmp_path, classifier):
+    space = tmp_path / "space"
+    made = ["make", "--no-print-directory", "space", f"SPACE={space}"]
+    subprocess.run(made, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with started(["app.py"], space, tmp_path, GRADIO_SERVER_PORT=str(port)) as address:
+        client = pytest.importorskip("gradio_client").Client(address, verbose=False)
+        file = {"path": str(CAT), "meta": {"_type": "gradio.FileData"}}
+        _, status, label, drawing = client.predict(file, api_name="/classify")
+        # It runs on the library in its folder, not on the one that is installed here.
+        assert f"{space}/shiftvit_utils/demo/examples/cat.jpg" in str(client.config)
+    said = classifier.predict(CAT)[0]
+    assert label["label"] == said.label
+    assert said.confidence == pytest.approx(label["confidences"][0]["confidence"], abs=1e-4)
+    assert "Latency" in status
+    assert drawing
+
+
+# ---------------------------------------------------------------- without a browser
+
+
+@pytest.mark.parametrize("size", [(5001, 5000), (20_000, 20_000), (2**30, 2**30)])
+def test_pixels_are_counted_before_they_are_decoded(classifier, tmp_path, size):
+    path = tmp_path / "promise.png"
+    path.write_bytes(png_header(*size))
+    with pytest.raises(UnreadableImageError, match="the limit is 25 million pixels"):
+        read_upload(classifier, path, UploadLimits())
+    path.write_bytes(png_header(5000, 5000))  # just as many: so this one is looked at
+    with pytest.raises(UnreadableImageError, match="truncated"):
+        read_upload(classifier, path, UploadLimits())
+
+
+def test_bytes_are_counted_first(classifier, folder):
+    with pytest.raises(UnreadableImageError, match=r"10\.0 MB are too much; the limit is 10 MB"):
+        read_upload(classifier, folder / "heavy.jpg", UploadLimits())
+    with pytest.raises(UnreadableImageError, match="not a JPEG"):
+        read_upload(classifier, folder / "heavy.jpg", UploadLimits(megabytes=11))
+
+
+def test_the_answer_is_the_classifier_s(classifier):
+    said = answer(classifier, CAT)
+    expected = classifier.predict(CAT)[0]
+    assert list(said.confidences.items()) == [(n, pytest.approx(c)) for n, c in expected.top]
+    np.testing.assert_array_equal(said.picture, classifier.prepare(CAT))
+    assert 0 < said.decode_ms < 60_000
+    assert 0 < said.network_ms < 60_000
+
+
+def test_too_many_files_are_skipped_by_name(classifier):
+    files = [(f"{k}.jpg", CAT) for k in range(5)]
+    rows, skipped, _ = answer_batch(classifier, files, UploadLimits(files=3))
+    assert [row[0] for row in rows] == ["0.jpg", "1.jpg", "2.jpg"]
+    reason = "the limit is 3 files at a time"
+    assert skipped == [("3.jpg", reason), ("4.jpg", reason)]
+
+
+def test_nothing_but_bad_files_is_no_error(classifier, folder):
+    rows, skipped, _ = answer_batch(classifier, [("x", folder / "notes.txt")])
+    assert rows == []
+    assert [name for name, _ in skipped] == ["x"]
+
+
+def test_the_map_shows_where_the_class_is(classifier):
+    """A score that depends on one corner: the drawing is orange there, and nowhere else."""
+
+    class LooksAtACorner:
+        class_names = ("dark", "bright")
+        image_size = (32, 32)
+
+        def predict(self, pictures, top_k):
+            bright = pictures[:, :4, :4].mean(axis=(1, 2, 3)) / 255
+            return type("Said", (), {"probabilities": np.stack([1 - bright, bright], axis=-1)})
+
+    drawing = explain(LooksAtACorner(), np.full((32, 32, 3), 255, np.uint8), "bright").astype(int)
+    right = drawing[:, drawing.shape[1] // 2 :]
+    orange = (right[..., 0] - right[..., 2] > 60) & (right[..., 1] > right[..., 2])
+    rows, columns = np.nonzero(orange[: drawing.shape[0] * 7 // 10])  # above the colour bar
+    assert len(rows) > 100
+    assert rows.max() < drawing.shape[0] * 0.35
+    assert columns.max() < right.shape[1] * 0.4
+
+
+def test_examples_are_small_and_their_licence_stands_beside_them():
+    pictures = sorted(EXAMPLES.glob("*.jpg"))
+    assert len(pictures) >= 3
+    listed = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    for path in pictures:
+        assert path.stat().st_size <= 30_000
+        assert f"`{path.name}`" in listed
+    assert "CC0 1.0" in listed
+
+
+# ---------------------------------------------------------------- the command line
+
+
+def complaint(monkeypatch, *arguments):
+    """What the command says when it gives up."""
+    monkeypatch.setattr(sys, "argv", ["demo", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    return str(stopped.value)
+
+
+def test_a_missing_model(monkeypatch, tmp_path):
+    said = complaint(monkeypatch, "--model", str(tmp_path / "nowhere"))
+    assert f"--model {tmp_path / 'nowhere'}: No model file" in said
+    assert "Without --model" in said
+
+
+def test_a_file_that_is_no_model(monkeypatch):
+    said = complaint(monkeypatch, "--model", str(CAT))
+    assert "cat.jpg is not a .keras file" in said
+
+
+def test_a_port_in_use(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        said = complaint(monkeypatch, "--port", port)
+    assert f"cannot listen on port {port} of 127.0.0.1" in said
+    assert "Choose another --port" in said
+
+
+def test_without_gradio(monkeypatch, classifier):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    with pytest.raises(ImportError, match=r'pip install "shiftvit-utils\[demo\]".*make demo'):
+        build_demo(classifier)
+    assert "make demo" in complaint(monkeypatch)

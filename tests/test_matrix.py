@@ -6,11 +6,12 @@ import sys
 
 import pytest
 import run_matrix
+from find_python import find_python
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 from run_matrix import LEFT_OUT, RESULT, ROOT, ROWS
-from test_packaging import CI_EXTRAS, PROJECT, pins, project_bounds
+from test_packaging import CI_EXTRAS, PROJECT, executable, pins, project_bounds
 
 pytestmark = pytest.mark.backend_free
 
@@ -103,6 +104,22 @@ def test_7(breaks_afterwards): assert False
     ]
     assert (counts["passed"], counts["failed"], counts["skipped"]) == (3, 3, 1)
     assert counts["reasons"] == ["no such device"]
+
+
+def test_finds_the_running_python_and_none_that_does_not_exist():
+    running = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert find_python(running) == sys.executable
+    assert find_python("9.9") is None
+
+
+def test_finds_a_python_of_pyenv_behind_its_placeholder(tmp_path, monkeypatch):
+    installed = tmp_path / ".pyenv" / "versions" / "9.9.1" / "bin" / "python9.9"
+    for path, code in {installed: 0, tmp_path / "python9.9": 127}.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        executable(path, f"exit {code}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert find_python("9.9") == str(installed)
 
 
 def test_an_unknown_row_is_an_error_that_lists_the_rows():

@@ -11,6 +11,7 @@ It does not know the official file format (see `cifar_batches`) and does not spl
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,7 @@ CLASS_NAMES = (
     "truck",
 )
 DEFAULT_VALIDATION = 10_000
+_STALLED_SECONDS = 60.0  # without a single byte
 
 # Under `datasets/` in Keras's cache, newest first: Keras 3.15 writes the first two.
 _KERAS_FOLDERS = ("cifar-10-batches-py-target", "cifar-10-batches-py")
@@ -150,10 +152,14 @@ def _download() -> dict[str, np.ndarray]:
         "CIFAR-10 is not on this machine: Keras downloads it now (170 MB; the official host is "
         "slow, up to an hour). A copy in $SHIFTVIT_DATA avoids that."
     )
+    patience = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_STALLED_SECONDS)  # else a server that falls silent is waited for
     try:
         (x_train, y_train), (x_test, y_test) = keras.datasets.cifar10.load_data()
     except Exception as error:  # Keras reports a failed download as a plain Exception
         raise FileNotFoundError(_nowhere(error, _keras_places())) from error
+    finally:
+        socket.setdefaulttimeout(patience)
     return {
         "x_train": _channels_last(x_train),
         "y_train": np.asarray(y_train).reshape(-1).astype(np.int64),

@@ -10,6 +10,7 @@ metrics.json       written last, so its presence means that the run is complete
 
 import csv
 import dataclasses
+import io
 import itertools
 import json
 import os
@@ -58,7 +59,7 @@ def newest_run(dataset=None):
             run
             for run in runs
             if run.config_path.is_file()
-            and json.loads(run.config_path.read_text())["dataset"] == str(dataset)
+            and _read_json(run.config_path).get("dataset") == str(dataset)
         ]
     if not runs:
         wanted = f" on {dataset}" if dataset is not None else ""
@@ -126,7 +127,7 @@ class RunFolder:
 
         Raises:
             FileExistsError: if there is a run and `resume` is False.
-            ValueError: if the run in the folder has another configuration.
+            ValueError: if the run in the folder has another configuration, or a damaged one.
             OSError: if the folder cannot be written or the disk is too full.
         """
         settings = dataclasses.asdict(config)
@@ -137,7 +138,7 @@ class RunFolder:
                     "resume True), or give "
                     "another run_dir."
                 )
-            before = json.loads(self.config_path.read_text())
+            before = _read_json(self.config_path)
             differing = [
                 f"{name}: {before.get(name)!r} in the folder, {value!r} now"
                 for name, value in settings.items()
@@ -183,11 +184,14 @@ class RunFolder:
             step: int, steps done in the epoch after those.
             steps_per_epoch: int.
         """
+        # In memory first: HDF5 on a disk that fills up leaves Python with a segmentation fault.
+        content = _FileInMemory(self.state_path.name)
+        model.save_weights(content)
+        # The position is part of the same file, so it can never disagree with the weights.
+        with h5py.File(content, "a") as file:
+            file.attrs.update(epoch=epoch, step=step, steps_per_epoch=steps_per_epoch)
         with written_beside(self.state_path) as partial:
-            model.save_weights(partial)
-            # The position is part of the same file, so it can never disagree with the weights.
-            with h5py.File(partial, "a") as file:
-                file.attrs.update(epoch=epoch, step=step, steps_per_epoch=steps_per_epoch)
+            partial.write_bytes(content.getbuffer())
 
     def load_state(self, model, steps_per_epoch):
         """Restores what `save_state` saved, if there is anything.
@@ -218,18 +222,35 @@ class RunFolder:
                 f"{steps_per_epoch}: the "
                 "training data has changed. Give another run_dir."
             )
-        model.load_weights(self.state_path)
+        try:
+            model.load_weights(self.state_path)
+        except Exception as error:  # Keras and HDF5 raise many types; all mean that it does not fit
+            raise ValueError(
+                f"{self.state_path} is no state of this network, or it is damaged ({error}). "
+                "Remove it to train from the start."
+            ) from error
         return epoch, step
 
     def read_history(self):
-        """The rows of `history.csv` as dictionaries of numbers, oldest first."""
+        """The rows of `history.csv` as dictionaries of numbers, oldest first.
+
+        Raises:
+            ValueError: if it is damaged.
+        """
         if not self.history_path.is_file():
             return []
-        with open(self.history_path, newline="") as file:
-            rows = [
-                {name: float(value) for name, value in row.items()} for row in csv.DictReader(file)
-            ]
-        return [{**row, "epoch": int(row["epoch"])} for row in rows]
+        try:
+            with open(self.history_path, newline="") as file:
+                rows = [
+                    {name: float(value) for name, value in row.items()}
+                    for row in csv.DictReader(file)
+                ]
+            return [{**row, "epoch": int(row["epoch"])} for row in rows]
+        except (ValueError, TypeError, KeyError, csv.Error) as error:
+            raise ValueError(
+                f"{self.history_path} is damaged ({type(error).__name__}: {error}). Put back a "
+                "good copy, or give another run_dir."
+            ) from error
 
     def write_history(self, rows):
         """Writes `history.csv` whole or not at all.
@@ -247,9 +268,34 @@ class RunFolder:
 
         Raises:
             FileNotFoundError: if the run has not ended.
+            ValueError: if the file is damaged.
         """
         if not self.is_complete:
             raise FileNotFoundError(
                 f"{self.metrics_path} does not exist: that run has not ended. Resume it first."
             )
-        return json.loads(self.metrics_path.read_text())
+        return _read_json(self.metrics_path)
+
+
+class _FileInMemory(io.BytesIO):
+    """What Keras writes weights to as if it were a file of this name."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.name = name
+
+    def __str__(self):
+        return self.name
+
+
+def _read_json(path):
+    """The dict in a JSON file of a run."""
+    try:
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict):
+            raise ValueError(f"it holds a {type(content).__name__}")
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged ({error}). Put back a good copy, or give another run_dir."
+        ) from error
+    return content

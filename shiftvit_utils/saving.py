@@ -13,7 +13,11 @@ from pathlib import Path
 
 import keras
 
+from shiftvit_utils.npz_archive import ARCHIVE_DAMAGE
+from shiftvit_utils.weights_check import check_weights
+
 METADATA_MEMBER = "shiftvit_utils.json"
+_WEIGHTS_MEMBER = "model.weights.h5"
 FORMAT_VERSION = 1
 
 
@@ -43,11 +47,13 @@ def written_beside(path):
     except OSError as error:
         raise OSError(
             error.errno,
-            f"Could not write {path.name} ({error.strerror}); what was there before is untouched",
+            f"Could not write {path.name} ({error.strerror or error}); what was there before is "
+            "untouched",
             str(path),
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        if partial.exists():  # on a read-only disk, removing even what is not there is an error
+            partial.unlink()
 
 
 def save_model(model, path, class_names):
@@ -91,6 +97,9 @@ def save_model(model, path, class_names):
 def load_model(path):
     """Loads a classifier that `save_model` wrote, and executes nothing that the file holds.
 
+    Whatever a stranger's file may say, it stays in Keras's safe mode, which builds layers, but no
+    functions out of code, and its weights come from the file alone.
+
     Args:
         path: str or Path of a `.keras` file.
 
@@ -99,8 +108,8 @@ def load_model(path):
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no model, is truncated, lacks the class names, or comes from a newer
-            version.
+        ValueError: if it is no model, is truncated, lacks the class names, comes from a newer
+            version, or holds what could run code or read other files.
     """
     path = Path(path)
     if not path.is_file():
@@ -119,6 +128,8 @@ def load_model(path):
             f"{FORMAT_VERSION}. Update shiftvit_utils."
         )
     try:
+        with zipfile.ZipFile(path) as archive, archive.open(_WEIGHTS_MEMBER) as weights:
+            check_weights(weights)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (
         Exception
@@ -127,7 +138,14 @@ def load_model(path):
             f"{path.name}, saved with Keras {metadata['keras']}, cannot be loaded by Keras "
             f"{keras.__version__}: {error}"
         ) from error
-    return model, tuple(metadata["class_names"])
+    class_names = tuple(metadata["class_names"])
+    logits = getattr(model, "output_shape", None)
+    if not isinstance(logits, tuple) or len(logits) != 2 or logits[1] != len(class_names):
+        raise ValueError(
+            f"{path.name} is no classifier of its {len(class_names)} classes: it is a "
+            f"{type(model).__name__} with outputs of shape {logits}."
+        )
+    return model, class_names
 
 
 def _read_metadata(path):
@@ -136,7 +154,7 @@ def _read_metadata(path):
             damaged = archive.testzip()
             names = archive.namelist()
             text = archive.read(METADATA_MEMBER) if METADATA_MEMBER in names else None
-    except (zipfile.BadZipFile, NotImplementedError, OSError, RuntimeError) as error:
+    except ARCHIVE_DAMAGE as error:
         raise ValueError(f"{path.name} is damaged: {error}") from error
     if damaged:
         raise ValueError(f"{path.name} is damaged: the checksum of {damaged} does not match.")
@@ -149,7 +167,14 @@ def _read_metadata(path):
         metadata = json.loads(text)
     except ValueError as error:
         raise ValueError(f"{METADATA_MEMBER} in {path.name} cannot be read: {error}") from error
-    needed = {"format_version", "class_names", "keras"}
-    if not isinstance(metadata, dict) or not needed <= set(metadata):
-        raise ValueError(f"{METADATA_MEMBER} in {path.name} must hold {sorted(needed)}.")
+    types = {"format_version": int, "class_names": list, "keras": str}
+    if (
+        not isinstance(metadata, dict)
+        or not all(isinstance(metadata.get(name), kind) for name, kind in types.items())
+        or not all(isinstance(name, str) for name in metadata["class_names"])
+    ):
+        raise ValueError(
+            f"{METADATA_MEMBER} in {path.name} must hold {sorted(types)}: an int, a list of str "
+            "and a str."
+        )
     return metadata

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import notebook_links
 import notebook_lint
 import pytest
+import try_colab
 from notebook_lint import ROOT, course_notebooks, solution_notebooks
 from notebook_rules.markdown import links_and_images
 
@@ -327,3 +328,12 @@ def test_the_oldest_keras_is_that_of_pyproject():
     assert (
         re.findall(r"older than ([\d.]+):", cell) == re.findall(r"keras>=([\d.]+)", cell) == [bound]
     )
+
+
+def test_the_recorded_run_on_colab_is_of_its_versions_and_all_notebooks():
+    recorded = json.loads(try_colab.RESULT.read_text())
+    pins = {f"{name}=={version}" for name, version in recorded["versions"].items()}
+    assert pins >= set(try_colab.COLAB)
+    assert recorded["python"].startswith(f"{try_colab.PYTHON}.")
+    ran = {mode: tuple(seconds) for mode, seconds in recorded["seconds"].items()}
+    assert ran == try_colab.NOTEBOOKS

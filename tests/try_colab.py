@@ -138,7 +138,11 @@ class Colab:
 
 
 def publish(folder):
-    """Puts the last commit, with stamped notebooks, where git looks for GitHub; returns it."""
+    """Puts the last commit, with stamped notebooks, where git looks for GitHub.
+
+    Returns:
+        Path of that clone. The wheel is built there too: a build leaves traces in its folder.
+    """
     clone = folder / "github" / REPOSITORY
     run("git", "clone", "--quiet", "--no-hardlinks", ROOT, clone)
     notebook_links.stamp(clone, REPOSITORY)
@@ -155,8 +159,7 @@ def try_mode(mode, python, clone, folder):
     """
     colab, before, times = Colab(python, folder / mode), packages(python), {}
     if mode == "wheel":
-        # From a commit, not from the working tree: a build would leave its traces there.
-        run("git", "checkout", "--quiet", "HEAD~1", cwd=clone)
+        notebook_links.stamp(clone, "")
         run(python, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, clone)
         (wheel,) = folder.glob("*.whl")
         run(python, "-m", "pip", "install", "--quiet", "--no-deps", wheel)
@@ -195,6 +198,7 @@ def main():
         "python": run(python, "--version", capture_output=True).stdout.split()[1],
         "versions": {name: versions[name].split("==")[1] for name in names},
         "packages": len(versions),
+        "note": "seconds of one run each, on a machine that may have had other work",
         "seconds": times,
     }
     RESULT.write_text(json.dumps(content, indent=2) + "\n")

@@ -32,6 +32,12 @@ COLUMNS = (
 DEFAULT_CSV = Path(__file__).parent / "results" / "recipe-search-cifar10.csv"
 
 
+def fields(settings):
+    """`["lr_max=0.006", ...]` as a dictionary; the values are YAML."""
+    pairs = (setting.split("=", 1) for setting in settings)
+    return {name: yaml.safe_load(value) for name, value in pairs}
+
+
 def attempt(changes, options, folder):
     """Trains once; returns the columns of its row that are not known before."""
     from shiftvit_utils import TrainConfig, train
@@ -69,10 +75,7 @@ def main():
     parser.add_argument("--csv", type=Path, default=DEFAULT_CSV)
     parser.add_argument("--runs", type=Path, help="where run folders go; default: runs/search")
     options = parser.parse_args()
-    changes = {
-        name: yaml.safe_load(value)
-        for name, value in (setting.split("=", 1) for setting in options.set)
-    }
+    changes = fields(options.set)
     known = {"name": options.name, "epochs": str(options.epochs), "seed": str(options.seed)}
     rows = []
     if options.csv.is_file():

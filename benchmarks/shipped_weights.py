@@ -1,9 +1,10 @@
 """The weights that the library ships: packed from a run, and measured from the file itself.
 
 `python benchmarks/shipped_weights.py pack runs/cifar10-nano` writes `shiftvit_utils/weights/` from
-the model that a run kept; `python benchmarks/shipped_weights.py evaluate --json FILE` loads what is
-shipped into a fresh network and measures it on the test set: accuracy, each class, confusion,
-calibration. The numbers of the model card are those.
+the model that a run kept, and adds the run to the record of those that led there. `python
+benchmarks/shipped_weights.py evaluate --json FILE` loads what is shipped into a fresh network and
+measures it on the test set: accuracy, each class, confusion, calibration. The numbers of the model
+card are those.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import json
 from pathlib import Path
 
 DATASET = "cifar10"
+TRAINING = Path(__file__).parent / "results" / "shipped-weights-training.json"
 
 
 def pack(run_dir):
@@ -31,6 +33,9 @@ def pack(run_dir):
     WEIGHTS_FOLDER.mkdir(exist_ok=True)
     path = WEIGHTS_FOLDER / f"{DATASET}.npz"
     save_weights(model.get_layer("shiftvit"), path, record)
+    runs = json.loads(TRAINING.read_text()) if config["initial_weights"] else {}
+    runs[str(len(runs) + 1)] = {**record, "history": run.read_history()}
+    TRAINING.write_text(json.dumps(runs, indent=1) + "\n")
     print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, {model.count_params():,} parameters")
 
 
@@ -107,6 +112,10 @@ def evaluate(json_path, folder=None):
             f"| {name} | {result['recall'][name]:.1%} | {result['precision'][name]:.1%} "
             f"| {dataset.class_names[int(others.argmax())]}, {others.max()} times |"
         )
+    print("\n| true class | " + " | ".join(dataset.class_names) + " |")
+    print("|---" * (1 + len(confusion)) + "|")
+    for name, row in zip(dataset.class_names, confusion.tolist(), strict=True):
+        print(f"| {name} | {' | '.join(map(str, row))} |")
     if json_path:
         json_path.write_text(json.dumps(result, indent=1) + "\n")
 

@@ -11,11 +11,14 @@ import argparse
 import csv
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from recipe_search import fields
 
 TARGET = 0.7638  # test accuracy that the published example reports
 REFERENCE_EPOCHS, REFERENCE_IMAGES = 50, 40_000
@@ -54,7 +57,7 @@ def main():
     parser.add_argument("--backend", default="tensorflow", help="of the fast recipe")
     parser.add_argument("--precision", default="float32", help="of the fast recipe")
     parser.add_argument(
-        "--network", type=json.loads, help="JSON: arguments of ShiftViT for the fast recipe"
+        "--set", nargs="*", default=[], metavar="FIELD=VALUE", help="more for the fast run, as YAML"
     )
     parser.add_argument("--reference-backend", default="tensorflow")
     parser.add_argument("--reference-images", type=int, default=5_120, help="an epoch, of three")
@@ -63,8 +66,7 @@ def main():
     options = parser.parse_args()
 
     fast = {**FAST, "epochs": options.epochs, "precision": options.precision}
-    if options.network:
-        fast["network"] = options.network
+    fast |= fields(options.set)
     with tempfile.TemporaryDirectory() as folder:
         shared = {"dataset": options.dataset, "seed": options.seed}
         start, run = train({**fast, **shared}, options.backend, Path(folder) / "fast")
@@ -80,7 +82,7 @@ def main():
 
     reference_seconds = REFERENCE_EPOCHS * REFERENCE_IMAGES / max(speeds)
     result = {
-        "command": "python benchmarks/time_to_accuracy.py " + " ".join(sys.argv[1:]),
+        "command": "python benchmarks/time_to_accuracy.py " + shlex.join(sys.argv[1:]),
         **{name: metrics[name] for name in ("device", "versions", "data_source", "seed")},
         "target": options.target,
         "fast": {**fast, "backend": options.backend},

@@ -18,6 +18,8 @@ import run_lanes
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from notebook_lint import ROOT, solution_notebooks
 
+import shiftvit_utils as sv
+
 BACKEND = os.environ["KERAS_BACKEND"]
 # What runs from the repository root on the other backends: the layers where they are compiled, the
 # rest where there is time. 05 has a test of its own; 06 needs the model that 05 trains for it.
@@ -190,3 +192,28 @@ class TestNbvalLane:
         assert "4 errors" in log
         for name in ("without_tag", "only_exercises", "stripped", "without_counts"):
             assert f"{name}.ipynb: nbval has nothing to compare" in log
+
+
+def test_inference_without_a_run_takes_the_shipped_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHIFTVIT_RUNS", str(tmp_path / "none"))
+    monkeypatch.chdir(ROOT / "notebooks")
+    cells = [
+        cell.source.replace("%matplotlib inline", "")
+        for cell in nbformat.read("06_inference.ipynb", as_version=4).cells
+        if cell.cell_type == "code"
+    ]
+    last = next(k for k, source in enumerate(cells) if "classifier = " in source)
+
+    def run(dataset):
+        monkeypatch.setenv("SHIFTVIT_DATASET", dataset)
+        names: dict = {}
+        exec("\n".join(cells[: last + 1]), names)
+        return names
+
+    names = run("cifar10")
+    # What the next cells use: a file of its own with the shipped network, and its split.
+    loaded = sv.Classifier(names["model_path"])
+    assert loaded.class_names == names["classifier"].class_names
+    assert names["config"]["validation_size"] == 5000
+    with pytest.raises(FileNotFoundError, match="none"):
+        run("digits")

@@ -87,7 +87,10 @@ def read_upload(
         UnreadableImageError: the file is above a limit, damaged, or no image; the message leaves
             its name to the caller.
     """
-    size = os.path.getsize(path)
+    try:
+        size = os.path.getsize(path)
+    except OSError as error:
+        raise UnreadableImageError(error.strerror or str(error)) from error
     if size > limits.megabytes * 2**20:
         raise UnreadableImageError(
             f"{size / 2**20:.1f} MB are too much; the limit is {limits.megabytes} MB"

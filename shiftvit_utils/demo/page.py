@@ -111,7 +111,7 @@ def build_demo(classifier: Classifier, limits: UploadLimits = LIMITS) -> gradio.
                     # Buttons with a name: the pictures of `gr.Examples` have none to be read out.
                     examples = {
                         str(path): gr.Button(
-                            path.stem.replace("_", " "), icon=path, size="sm", min_width=88
+                            path.stem.replace("_", " "), icon=path, size="sm", min_width=80
                         )
                         for path in sorted(EXAMPLES.glob("*.jpg"))
                     }

@@ -32,7 +32,7 @@ STYLE = """
   .answers tr { display: grid; grid-template-columns: 1fr auto 6rem; padding: 0 !important; }
   .answers :is(td, th):last-child { grid-column: 1 / -1; }
 }
-#examples button { flex-direction: column; gap: 0.3rem; padding: 0.4rem; }
+#examples button { flex-direction: column; gap: 0.3rem; max-width: 130px; padding: 0.4rem; }
 #examples button img { width: 64px; height: 64px; margin: 0; object-fit: cover; }
 """
 

@@ -16,7 +16,6 @@ import hashlib
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -112,12 +111,12 @@ def environment(row):
     wanted = hashlib.sha256("\n".join([lines, *map(str, requirements())]).encode()).hexdigest()
     if stamp.is_file() and stamp.read_text() == wanted:
         return python
-    base = find_python(version)
-    if base is None:
-        raise FileNotFoundError(f"there is no Python {version} that can make environments")
     print(f"Installing {folder.name} (several minutes the first time) ...", flush=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    subprocess.run([base, "-m", "venv", folder], check=True)
+    if not python.is_file():
+        base = find_python(version)
+        if base is None:
+            raise FileNotFoundError(f"there is no Python {version} that can make environments")
+        subprocess.run([base, "-m", "venv", folder], check=True)
     constraint_file = folder / "constraints.txt"
     constraint_file.write_text(lines)
     install = [python, "-m", "pip", "install", "--quiet", "-c", constraint_file]

@@ -44,11 +44,12 @@ def make_links(root, *arguments):
 
 @pytest.fixture
 def course(tmp_path):
-    """A copy of the course with `make links`, and with what its notebooks link to."""
+    """A copy of the course without links, with `make links` and with what its notebooks link to."""
     for name in ("notebooks", "tests", "shiftvit_utils/explorer"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=IGNORED)
     for name in ("README.md", "Makefile"):
         shutil.copy(ROOT / name, tmp_path)
+    notebook_links.stamp(tmp_path, "")
     return tmp_path
 
 
@@ -66,8 +67,11 @@ def source(cell):
     return "".join(cell["source"])
 
 
-def test_the_committed_course_names_no_repository(course):
-    assert notebook_links.stamp(course, "") == []
+def test_the_course_is_as_one_stamp_makes_it(course):
+    """True without links, and after `make links` has put them into this very clone."""
+    cell = next(cell for cell in cells(course_notebooks()[0].read_bytes()) if "outputs" in cell)
+    notebook_links.stamp(course, notebook_links.stamped_repository(source(cell)))
+    assert contents(course) == contents(ROOT)
 
 
 def test_stamping_changes_two_cells_of_a_notebook_and_is_undone_to_the_byte(course):
@@ -93,9 +97,14 @@ def test_stamping_changes_two_cells_of_a_notebook_and_is_undone_to_the_byte(cour
 
 
 def test_stamped_notebooks_pass_the_lint(course):
+    def problems():
+        paths = course_notebooks(course) + solution_notebooks(course)
+        return {str(path): notebook_lint.problems(notebook_lint.read(path), path) for path in paths}
+
+    before = problems()  # links from the copy to what is not copied, and nothing else
+    assert all(": links: " in problem for found in before.values() for problem in found)
     notebook_links.stamp(course, REPOSITORY)
-    for path in course_notebooks(course) + solution_notebooks(course):
-        assert notebook_lint.problems(notebook_lint.read(path), path) == [], path.name
+    assert problems() == before
 
 
 def test_badges_open_the_notebook_that_they_stand_in(course):

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.backend_free
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-CI_EXTRAS = ["tensorflow", "jax", "torch", "notebooks", "demo", "test"]
+CI_EXTRAS = ["tensorflow", "jax", "torch", "notebooks", "demo", "export", "test"]
 CONDA_EXTRAS = ["tensorflow", "notebooks", "animations", "test"]
 
 
@@ -272,7 +272,7 @@ def ci_run(tmp_path):
 
 def test_ci_calls_make_test_on_every_backend_with_skips_as_failures(ci_run):
     result = ci_run(make_exit=0)
-    assert result.stdout.strip() == f"make test EXTRAS=torch,animations,demo [1] in {ROOT}"
+    assert result.stdout.strip() == f"make test EXTRAS=torch,animations,demo,export [1] in {ROOT}"
     assert result.returncode == 0
 
 

@@ -1,6 +1,7 @@
 """The demo in a headless Chromium, as a visitor meets it; what it answers is compared with the
 library, and neither the page nor its server asks anything of another host."""
 
+import html
 import re
 import socket
 import struct
@@ -16,6 +17,7 @@ import yaml
 from bad_images import ANY, PIXELS, REFUSED, WHOLE, write_bad_images
 from demo_page import free_port, started
 from explorer_page import PATIENCE, ROOT, chromium
+from markdown_it import MarkdownIt
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from PIL import Image
@@ -25,6 +27,7 @@ from shiftvit_utils.demo import UploadLimits, build_demo
 from shiftvit_utils.demo.__main__ import main
 from shiftvit_utils.demo.answers import answer, answer_batch, explain, read_upload
 from shiftvit_utils.demo.page import EXAMPLES
+from shiftvit_utils.demo.texts import introduction
 from shiftvit_utils.image_decoding import UnreadableImageError
 
 pytestmark = pytest.mark.backend_free
@@ -353,6 +356,20 @@ def test_the_map_shows_where_the_class_is(classifier):
     assert len(rows) > 100
     assert rows.max() < drawing.shape[0] * 0.35
     assert columns.max() < right.shape[1] * 0.4
+
+
+def test_names_of_classes_are_shown_as_they_are():
+    """Folders of training images may be called anything."""
+
+    class Named:
+        class_names = ("<b>bold</b>", "*stars*", "snake_case_", "[link](x)", "back\\slash")
+        image_size = (48, 32)
+        model = type("Model", (), {"count_params": lambda: 1234})
+
+    markdown = MarkdownIt("commonmark", {"html": True}).render(introduction(Named))
+    assert all(html.escape(name) in markdown for name in Named.class_names)
+    assert "1,234 parameters" in markdown
+    assert "at 32 × 48 pixels" in markdown
 
 
 def test_examples_are_small_and_their_licence_stands_beside_them():

@@ -6,6 +6,7 @@ Names of files and classes come from strangers: whatever becomes HTML is escaped
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ STYLE = """
 
 def introduction(classifier: Classifier) -> str:
     """What stands above the tabs, as Markdown: what this network can do and what it cannot."""
-    names = ", ".join(html.escape(name) for name in classifier.class_names)
+    names = html.escape(", ".join(classifier.class_names))
+    names = re.sub(r"([\\`*_[\]])", r"\\\1", names)  # no emphasis, no links
     height, width = classifier.image_size
     return (
         "# What does a ShiftViT see in your picture?\n\n"

@@ -65,6 +65,14 @@ def evaluate(json_path, folder=None):
     temperature = fit_temperature(of_validation, dataset.y_val)
     correct = logits.argmax(-1) == labels
     confusion = confusion_matrix(labels, logits.argmax(-1))
+    classes = {}
+    for k, name in enumerate(dataset.class_names):
+        others = np.where(np.arange(len(confusion)) == k, -1, confusion[k])
+        classes[name] = {
+            "recall": float(confusion[k, k] / confusion[k].sum()),
+            "precision": float(confusion[k, k] / confusion[:, k].sum()),
+            "taken_for": {dataset.class_names[int(others.argmax())]: int(others.max())},
+        }
     calibration = {
         f"expected_calibration_error{suffix}": reliability(
             softmax(logits, t).max(-1), correct
@@ -82,16 +90,7 @@ def evaluate(json_path, folder=None):
         "validation": classification_metrics(of_validation, dataset.y_val),
         "temperature": temperature,
         **calibration,
-        "recall": dict(
-            zip(
-                dataset.class_names, (confusion.diagonal() / confusion.sum(1)).tolist(), strict=True
-            )
-        ),
-        "precision": dict(
-            zip(
-                dataset.class_names, (confusion.diagonal() / confusion.sum(0)).tolist(), strict=True
-            )
-        ),
+        "classes": classes,
         "confusion": {
             name: dict(zip(dataset.class_names, row, strict=True))
             for name, row in zip(dataset.class_names, confusion.tolist(), strict=True)
@@ -106,12 +105,9 @@ def evaluate(json_path, folder=None):
     )
     print("| class | found (recall) | right when said (precision) | most often taken for |")
     print("|---|---|---|---|")
-    for k, name in enumerate(dataset.class_names):
-        others = np.where(np.arange(len(confusion)) == k, -1, confusion[k])
-        print(
-            f"| {name} | {result['recall'][name]:.1%} | {result['precision'][name]:.1%} "
-            f"| {dataset.class_names[int(others.argmax())]}, {others.max()} times |"
-        )
+    for name, of in classes.items():
+        ((other, times),) = of["taken_for"].items()
+        print(f"| {name} | {of['recall']:.1%} | {of['precision']:.1%} | {other}, {times} times |")
     print("\n| true class | " + " | ".join(dataset.class_names) + " |")
     print("|---" * (1 + len(confusion)) + "|")
     for name, row in zip(dataset.class_names, confusion.tolist(), strict=True):

@@ -39,7 +39,7 @@ def pack(run_dir):
     print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, {model.count_params():,} parameters")
 
 
-def evaluate(json_path, folder=None):
+def evaluate(json_path, folder=None, into_record=False):
     """Measures the shipped weights on the test set, and the same network in float32 beside it."""
     import keras
     import numpy as np
@@ -49,7 +49,7 @@ def evaluate(json_path, folder=None):
     from shiftvit_utils.calibration import fit_temperature, reliability
     from shiftvit_utils.machine import describe_device, versions
     from shiftvit_utils.predictions import softmax
-    from shiftvit_utils.pretrained import shipped_path, shipped_record
+    from shiftvit_utils.pretrained import save_weights, shipped_path, shipped_record
 
     # The split of the run: other validation images would be among those that it was trained on.
     config = shipped_record(DATASET)["config"]
@@ -112,6 +112,10 @@ def evaluate(json_path, folder=None):
     print("|---" * (1 + len(confusion)) + "|")
     for name, row in zip(dataset.class_names, confusion.tolist(), strict=True):
         print(f"| {name} | {' | '.join(map(str, row))} |")
+    if into_record:
+        record = shipped_record(DATASET)
+        record["metrics"] |= {f"test_{name}": value for name, value in result["test"].items()}
+        save_weights(classifier.model.get_layer("shiftvit"), shipped_path(DATASET), record)
     if json_path:
         json_path.write_text(json.dumps(result, indent=1) + "\n")
 
@@ -124,11 +128,14 @@ def main():
     evaluating = commands.add_parser("evaluate", help="measure the shipped weights")
     evaluating.add_argument("--dataset", help="another copy of CIFAR-10")
     evaluating.add_argument("--json", type=Path, help="where to write the numbers")
+    evaluating.add_argument(
+        "--record", action="store_true", help="write the test metrics into the shipped file too"
+    )
     options = parser.parse_args()
     if options.command == "pack":
         pack(options.run_dir)
     else:
-        evaluate(options.json, options.dataset)
+        evaluate(options.json, options.dataset, options.record)
 
 
 if __name__ == "__main__":

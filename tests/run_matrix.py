@@ -196,6 +196,8 @@ def main():
     for row in arguments.rows or ROWS:
         try:
             results[row] = run_row(row, modules)
+            if not arguments.tests:
+                record(results)  # after each row: it takes long until all have run
         except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
             missing[row] = str(error)
 
@@ -211,8 +213,6 @@ def main():
             print(f"{row} skipped: {reason}")
     for row, error in missing.items():
         print(f"{row} did not run: {error}")
-    if results and not arguments.tests:
-        record(results)
     return int(bool(missing) or any(result["failed"] for result in results.values()))
 
 

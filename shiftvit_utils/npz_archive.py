@@ -66,4 +66,8 @@ def read_npz(
     ):
         wanted = [name for name in archive.files if names is None or name in names]
         others = [name for name in archive.files if name not in wanted]
-        return {name: archive[name] for name in wanted}, others
+        arrays = {name: archive[name] for name in wanted}
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # NumPy hands out other members as their bytes
+            raise ValueError(f"{name!r} is no array")
+    return arrays, others

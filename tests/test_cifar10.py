@@ -5,11 +5,12 @@ import hashlib
 import io
 import os
 import pickle
-import struct
 import tarfile
+import tracemalloc
 
 import numpy as np
 import pytest
+from cifar_pickles import python2_pickle
 from PIL import Image
 
 from shiftvit_utils import cifar10, cifar_batches
@@ -36,25 +37,6 @@ def nowhere(monkeypatch, tmp_path):
     import keras
 
     monkeypatch.setattr(keras.datasets.cifar10, "load_data", no_network)
-
-
-def python2_pickle(data, labels):
-    """The bytes that Python 2's pickle wrote for {'data': array, 'labels': list}, by hand."""
-
-    def text(value):  # SHORT_BINSTRING, which Python 3 never writes
-        return b"U" + bytes([len(value)]) + value
-
-    def integer(value):
-        return b"J" + struct.pack("<i", value)
-
-    dtype = b"cnumpy\ndtype\n(" + text(b"u1") + integer(0) + integer(1) + b"tR("
-    dtype += integer(3) + text(b"|") + b"NNN" + integer(-1) + integer(-1) + integer(0) + b"tb"
-    array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n"
-    array += b"(" + integer(0) + b"t" + text(b"b") + b"tR("
-    array += integer(1) + b"(" + integer(len(data)) + integer(3072) + b"t" + dtype + b"\x89"
-    array += b"T" + struct.pack("<i", data.nbytes) + data.tobytes() + b"tb"
-    listed = b"](" + b"".join(integer(label) for label in labels) + b"e"
-    return b"\x80\x02}(" + text(b"data") + array + text(b"labels") + listed + b"u."
 
 
 def rows_and_labels(seed):
@@ -252,6 +234,41 @@ def test_batches_of_another_data_set_are_refused(tmp_path, batch, message):
     (folder / "data_batch_1").write_bytes(pickle.dumps(batch, protocol=2))
     with pytest.raises(ValueError, match=message):
         read_batch_folder(folder)
+
+
+def test_a_batch_of_the_official_size_is_the_official_one(tmp_path, monkeypatch):
+    """One pixel of 10,000 images is another, and nothing else tells."""
+    assert sorted(cifar_batches.BATCH_MD5) == sorted(BATCHES)
+    folder = write_batches(tmp_path / "cifar-10-batches-py")
+    batch = {"data": np.zeros((10_000, 3072), np.uint8), "labels": list(range(10)) * 1000}
+    content = pickle.dumps(batch, protocol=2)
+    batch["data"][5000, 3] = 1
+    (folder / "data_batch_4").write_bytes(pickle.dumps(batch, protocol=2))
+    digest = hashlib.md5(content).hexdigest()
+    monkeypatch.setitem(cifar_batches.BATCH_MD5, "data_batch_4", digest)
+    with pytest.raises(ValueError, match=rf"data_batch_4' is altered: its MD5 is .*{digest}"):
+        read_batch_folder(folder)
+    (folder / "data_batch_4").write_bytes(content)
+    assert len(read_batch_folder(folder)["x_train"]) == 10_000 + 4 * PER_BATCH
+
+
+def test_a_batch_that_cannot_be_one_is_not_read_into_memory(tmp_path):
+    folder = write_batches(tmp_path / "cifar-10-batches-py")
+    with open(folder / "data_batch_2", "wb") as file:
+        file.truncate(2**40)  # a terabyte of nothing, which takes no room on the disk
+    with pytest.raises(ValueError, match=r"data_batch_2' has 1,099,511,627,776 bytes"):
+        read_batch_folder(folder)
+
+
+def test_a_large_index_does_not_take_large_memory(tmp_path):
+    """Five bytes, for which the unpickler in C would allocate 32 GB."""
+    folder = write_batches(tmp_path / "cifar-10-batches-py")
+    (folder / "data_batch_2").write_bytes(b"\x80\x02Nr\xff\xff\xff\xff.")
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"data_batch_2' cannot be read.*TypeError"):
+        read_batch_folder(folder)
+    assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
+    tracemalloc.stop()
 
 
 # ---------------------------------------------------------------- where it is looked for

@@ -57,6 +57,8 @@ KERAS_IO_2022_ONLY = {
 }
 OPEN = {
     "light": STAYS_NONE | KERAS_IO_2022_ONLY | {"stochastic_depth_rate"},
+    "fast": (STAYS_NONE | KERAS_IO_2022_ONLY | {"stochastic_depth_rate"})
+    - {"network", "max_translation"},
     "small": STAYS_NONE | KERAS_IO_2022_ONLY,
     "keras_io_2022": STAYS_NONE,
 }
@@ -195,7 +197,7 @@ def test_the_recipe_of_that_name_is_gone_and_the_choices_are_named():
         TrainConfig(recipe="published")
 
 
-@pytest.mark.parametrize("recipe", ["light", "small", "keras_io_2022"])
+@pytest.mark.parametrize("recipe", OPEN)
 def test_resolved_leaves_nothing_open_that_training_needs(recipe):
     config = TrainConfig(recipe=recipe).resolved(num_train=40_000)
     still_none = {name for name, value in dataclasses.asdict(config).items() if value is None}

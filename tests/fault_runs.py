@@ -6,7 +6,6 @@ and the processes.
 
 import csv
 import json
-import multiprocessing
 import os
 import random
 import resource
@@ -20,7 +19,16 @@ import keras
 import numpy as np
 from bad_disks import empty, file_size_limit, fill, obey_permissions, remount, small_disk
 from fault_tries import Try
-from tiny_run import NO_RANDOMNESS, NUM_CLASSES, STEPS_PER_EPOCH, Kill, settle, start, tiny_config
+from tiny_run import (
+    NO_RANDOMNESS,
+    NUM_CLASSES,
+    STEPS_PER_EPOCH,
+    Kill,
+    process_maker,
+    settle,
+    start,
+    tiny_config,
+)
 
 from shiftvit_utils.callbacks import EpochEnd
 from shiftvit_utils.run_folder import RunFolder
@@ -28,7 +36,7 @@ from shiftvit_utils.saving import load_model
 from shiftvit_utils.training import train
 
 EPOCHS = 3
-PATIENCE = 300  # seconds for a process of a few seconds, on a machine with other work
+PATIENCE = 900  # seconds for a process of a few seconds, on a machine with other work
 MIB = 2**20
 # Nothing random, so that a run that was resumed anywhere has to end as one that never stopped.
 SETTINGS = {"epochs": EPOCHS, "save_every_steps": 1, **NO_RANDOMNESS}
@@ -116,10 +124,10 @@ def uninterrupted(data, folder):
 # ---------------------------------------------------------------- killed
 
 
-def kills_at_random_moments(data, folder, count, seed=0):
+def kills_at_random_moments(data, folder, count, baseline, seed=0):
     """Yields a `Try` a run: killed once, from outside, anywhere in its life, and resumed."""
     moments = random.Random(seed)
-    expected, seconds = uninterrupted(data, folder)
+    expected, seconds = baseline
     number = 0
     while number < count:
         home = folder / f"kill-{number}"
@@ -140,10 +148,10 @@ def kills_at_random_moments(data, folder, count, seed=0):
         number += 1
 
 
-def kills_within_writes(data, folder, count, seed=0):
+def kills_within_writes(data, folder, count, baseline, seed=0):
     """Yields a `Try` a run: killed with half of a file written, and resumed."""
     dice = random.Random(seed)
-    expected, _ = uninterrupted(data, folder)
+    expected, _ = baseline
     for number in range(count):
         name = ["last.weights.h5", *WRITTEN][number % 5]
         often = EPOCHS * STEPS_PER_EPOCH if name not in WRITTEN else WRITTEN[name]
@@ -217,9 +225,7 @@ def disk_fails(data, folder, what, epoch, expected):
     """
     home, log = folder / "run", folder.parent / f"{what}-{epoch}.log"
     config = tiny_config(data, home, **SETTINGS)
-    process = multiprocessing.get_context("forkserver").Process(
-        target=train_until, args=(config, log, epoch, what)
-    )
+    process = process_maker().Process(target=train_until, args=(config, log, epoch, what))
     process.start()
     process.join(PATIENCE)
     run = RunFolder(home)
@@ -241,9 +247,9 @@ def disk_fails(data, folder, what, epoch, expected):
     return Try(what, f"in epoch {epoch + 1}", "; ".join(wrong))
 
 
-def disks(data, folder, ways, epochs):
+def disks(data, folder, ways, epochs, baseline):
     """Yields a `Try` for each way and each epoch in which the disk fails."""
-    expected, _ = uninterrupted(data, folder)
+    expected, _ = baseline
     for what in ways:
         for number, epoch in enumerate(epochs):
             home = folder / f"{what}-{number}"

@@ -376,6 +376,42 @@ def test_other_amount_of_data_is_refused(saved):
         run.load_state(network(1), steps_per_epoch=8)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", "{"),
+        ("config.json", "[1]"),
+        ("config.json", "\0"),
+        ("history.csv", "epoch,loss\n1,zero\n"),
+        ("history.csv", "epoch,loss\n1\n"),
+        ("history.csv", "loss\n1\n"),
+        ("history.csv", "epoch,loss\n1,2,3\n"),
+        ("metrics.json", '{"test_top1": 0.9'),
+    ],
+)
+def test_damaged_files_are_named_with_the_way_out(run, name, content):
+    run.path.mkdir(parents=True, exist_ok=True)
+    (run.path / name).write_text(content)
+    read = {
+        "config.json": lambda: prepared(run, resume=True),
+        "history.csv": run.read_history,
+        "metrics.json": run.read_metrics,
+    }[name]
+    with pytest.raises(ValueError, match=rf"{name} is damaged .*Put back a good copy"):
+        read()
+
+
+def test_weights_that_are_damaged_within_the_state_are_named(saved):
+    """The position can be read, a weight is gone."""
+    run, _ = saved
+    with h5py.File(run.state_path, "a") as file:
+        names = []
+        file.visit(names.append)
+        del file[next(name for name in names if name.endswith("vars/0"))]
+    with pytest.raises(ValueError, match=r"(?s)last\.weights\.h5 is no state.*Remove"):
+        run.load_state(network(1), steps_per_epoch=9)
+
+
 @contextlib.contextmanager
 def disk_that_ends_at(size):
     """A real limit: the kernel refuses the write that crosses it."""

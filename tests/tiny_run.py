@@ -176,15 +176,21 @@ def make_devices(count):
 
 
 def start(config, log, kill=None, seconds_per_batch=0.0, devices=1):
-    """Starts a process that trains; its output goes to the file `log`.
+    """Starts a process that trains; its output goes to the file `log`."""
+    process = process_maker().Process(
+        target=train_in_child, args=(config, log, kill, seconds_per_batch, devices)
+    )
+    process.start()
+    return process
+
+
+def process_maker():
+    """The context of `multiprocessing` that such processes come from.
 
     A fork server imports the libraries once, before any of them starts a thread or a device, and
     each process starts from there in milliseconds.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["shiftvit_utils.training"])
-    process = context.Process(
-        target=train_in_child, args=(config, log, kill, seconds_per_batch, devices)
-    )
-    process.start()
-    return process
+    # Keras imports TensorFlow on every backend, where it is installed, to seed it.
+    context.set_forkserver_preload(["shiftvit_utils.training", "tensorflow"])
+    return context

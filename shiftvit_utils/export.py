@@ -11,6 +11,7 @@ the configuration of a `ShiftViT` does not list the dense layers that were quant
 """
 
 import contextlib
+import gc
 import importlib.util
 import os
 import tempfile
@@ -151,7 +152,11 @@ def _copy_of_network(network, gelu, quantize):
     copy = ShiftViT.from_config(config)
     copy.set_weights(network.get_weights())
     if quantize:
-        copy.quantize("int8")
+        gc.freeze()  # Keras collects garbage after each layer, half a minute of it in all
+        try:
+            copy.quantize("int8")
+        finally:
+            gc.unfreeze()
     return copy
 
 

@@ -2,10 +2,12 @@
 
 import errno
 import os
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from shiftvit_utils import Classifier, ShiftViT, build_classifier, export
 from shiftvit_utils.export import FORMATS, gelu_by_erf
@@ -15,12 +17,12 @@ BACKEND = keras.backend.backend()
 WRITERS = {"jax": {"tf_saved_model", "tf_saved_model_int8"}, "torch": {"onnx"}}
 WRITABLE = [name for name in FORMATS if name in WRITERS.get(BACKEND, FORMATS)]
 PORTABLE = "onnx" if "onnx" in WRITABLE else "tf_saved_model"
+EXAMPLES = Path(__file__).parent.parent / "shiftvit_utils" / "demo" / "examples"
 TOLERANCE = 1e-4  # of the logits, absolute
-# One of each kind of arithmetic that a converter could get wrong.
+# What the shipped network, with batch norm and GELU, does not have.
 NETWORKS = {
     "layer norm, GELU": {"normalization": "layer", "patch_norm": False, "final_norm": False},
-    "batch norm, ReLU": {"normalization": "batch", "activation": "relu"},
-    "group norm, GELU": {"normalization": "group"},
+    "group norm, ReLU": {"normalization": "group", "activation": "relu"},
 }
 
 
@@ -56,18 +58,18 @@ def logits_from_file(path, format, images):
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
 
-def crops(number, size=32):
-    """Pieces of scikit-learn's two photographs, as float32 images."""
-    from sklearn.datasets import load_sample_images
-
+def views(number, size=32):
+    """Photographs of the demo, cut and mirrored at random, as float32 images."""
     rng = np.random.default_rng(0)
-    photographs = load_sample_images().images
-    pieces = []
+    photographs = [Image.open(path).convert("RGB") for path in sorted(EXAMPLES.glob("*.jpg"))]
+    pixels = []
     for k in range(number):
-        photograph = photographs[k % 2]
-        top, left = (rng.integers(0, side - 4 * size) for side in photograph.shape[:2])
-        pieces.append(photograph[top : top + 4 * size : 4, left : left + 4 * size : 4])
-    return np.stack(pieces).astype("float32")  # (number, size, size, 3)
+        photograph = photographs[k % len(photographs)]
+        side = int(min(photograph.size) * rng.uniform(0.7, 1.0))
+        left, top = (int(rng.integers(0, length - side + 1)) for length in photograph.size)
+        view = photograph.crop((left, top, left + side, top + side)).resize((size, size))
+        pixels.append(np.asarray(view)[:, :: rng.choice([-1, 1])])
+    return np.stack(pixels).astype("float32")  # (number, size, size, 3)
 
 
 def bytes_of(path):
@@ -79,7 +81,7 @@ def bytes_of(path):
 def shipped():
     """The shipped network, 1,000 images, and its logits of them."""
     model = Classifier(weights="cifar10").model
-    images = crops(1000)
+    images = views(1000)
     return model, images, np.asarray(model.predict(images, batch_size=100, verbose=0))
 
 
@@ -129,7 +131,7 @@ def test_network_alone_is_written_in_float32_and_stays_as_it_is(tmp_path):
     config, weights = network.get_config(), network.get_weights()
     in_float32 = ShiftViT.from_config({**config, "dtype": "float32"})
     in_float32.set_weights(weights)
-    images = crops(2) / 127.5 - 1.0
+    images = views(2) / 127.5 - 1.0
     expected = np.asarray(in_float32.predict_on_batch(images))
 
     found = logits_from_file(written(network, tmp_path, PORTABLE), PORTABLE, images)
@@ -217,11 +219,13 @@ class TestBadInput:
         assert os.listdir(tmp_path) == ([path.name] if older else [])
         assert not older or path.read_bytes() == older
 
-    @pytest.mark.parametrize("format", [name for name in WRITABLE if not FORMATS[name].ending])
-    def test_saved_model_does_not_overwrite_a_folder(self, model, tmp_path, format):
+    def test_saved_model_does_not_overwrite_a_folder(self, model, tmp_path):
         (tmp_path / "kept").mkdir()
-        with pytest.raises(FileExistsError, match="kept"):
-            export(model, tmp_path / "kept", format)
+        can = "tf_saved_model" in WRITABLE
+        with pytest.raises(
+            FileExistsError if can else ValueError, match="kept" if can else BACKEND
+        ):
+            export(model, tmp_path / "kept", "tf_saved_model")
         assert not os.listdir(tmp_path / "kept")
 
     def test_invalid_onnx_is_refused(self, tmp_path):

@@ -84,6 +84,7 @@ def main():
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="some parts")
     options = parser.parse_args()
 
+    import keras
     from fault_tries import counted, losses
 
     from shiftvit_utils.machine import describe_device, versions
@@ -111,7 +112,7 @@ def main():
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         content = {
-            "command": "python benchmarks/faults.py",
+            "command": f"KERAS_BACKEND={keras.backend.backend()} python benchmarks/faults.py",
             "device": describe_device(),
             "versions": versions(),
             "seed": SEED,

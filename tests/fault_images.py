@@ -88,7 +88,7 @@ def main(folder, seed, count):
         try:
             if image.kind != "folder":
                 classifier.predict(folder / "all" / name)
-        except UnreadableImageError as error:
+        except (UnreadableImageError, FileNotFoundError) as error:
             if printable(image.name) not in str(error):
                 lost = f"not named: {error}"
         tell("Classifier", name, lost)

@@ -226,7 +226,7 @@ def climbing_members(path, planted):
 
 
 def keras_files():
-    kind = "untrusted .keras"
+    kind = "code or foreign data in a model file"
     careless = functools.partial(keras.saving.load_model, compile=False, safe_mode=False)
     yield Hostile(kind, "Lambda", "lambda.keras", lambda_that_plants, load_model, careless)
     layers = {
@@ -301,7 +301,12 @@ def keras_files():
     }.items():
         yield Hostile(kind, what, "weights.keras", with_weights(change), load_model)
     yield Hostile(
-        "path traversal", ".keras", "climbs.keras", climbing_members, load_model, harmless=True
+        "paths that leave an archive",
+        ".keras",
+        "climbs.keras",
+        climbing_members,
+        load_model,
+        harmless=True,
     )
 
 
@@ -383,17 +388,22 @@ def pickle_files():
         proof = (
             unpickle_torch if write is not pickled else lambda path: pickle.loads(path.read_bytes())
         )
-        yield Hostile("untrusted .pth", name, name, write, read, proof)
+        yield Hostile("code in a PyTorch checkpoint", name, name, write, read, proof)
     for what, reader in (
         ("load_npz", load_npz),
         ("read_state_dict", read_state_dict),
         ("load_weights", lambda path: load_weights(build_classifier("micro", 2), path)),
     ):
         yield Hostile(
-            "objects in .npz", what, "x.npz", objects_in_npz("x_train"), reader, unpickle_npz
+            "Python objects in an npz file",
+            what,
+            "x.npz",
+            objects_in_npz("x_train"),
+            reader,
+            unpickle_npz,
         )
         yield Hostile(
-            "objects in .npz",
+            "Python objects in an npz file",
             f"{what}, a bare pickle",
             "bare.npz",
             bare_pickle,
@@ -427,7 +437,7 @@ def pickle_files():
     for what, content in attacks.items():
         runs = what in ("reduce", "protocol 0", "inst", "stack_global", "after a good batch")
         yield Hostile(
-            "code in CIFAR-10 batches",
+            "code in batches of CIFAR-10",
             what,
             "cifar-10-batches-py",
             batches_with(content),
@@ -435,7 +445,7 @@ def pickle_files():
             unpickle_batch if runs else None,
         )
     yield Hostile(
-        "code in CIFAR-10 batches",
+        "code in batches of CIFAR-10",
         "table of 32 GB",
         "cifar-10-batches-py",
         batches_with(memo_bomb),
@@ -496,7 +506,7 @@ def unpack_all(path):
 
 
 def archive_files():
-    kind = "path traversal"
+    kind = "paths that leave an archive"
     attacks = {
         "..": [member("{up}/x")],
         ".. within": [member("cifar-10-batches-py/../{up}/x")],

@@ -121,6 +121,6 @@ def test_an_upload_that_is_gone(tmp_path):
 
 def test_class_names_of_an_npz_in_another_encoding(tmp_path):
     names = np.array(["Vögel".encode("latin-1"), b"cat"])
-    np.savez(tmp_path / "a.npz", x_train=np.zeros((2, 8, 8)), y_train=[0, 1], class_names=names)
+    np.savez(tmp_path / "a.npz", x_train=np.full((2, 8, 8), 9), y_train=[0, 1], class_names=names)
     with pytest.raises(ValueError, match="class_names has bytes that are no ASCII"):
         load_npz(tmp_path / "a.npz")

@@ -105,31 +105,28 @@ def main():
         for run in runs.values():  # every shape once, so that no timing holds a compilation
             run(images[:1]), run(batch)
         for result in results.values():
-            result |= {"single": [], "batch": []}
+            result |= {"milliseconds": [], "images_per_second": []}
         for _ in range(options.rounds):
             for name, run in runs.items():
                 for k in range(options.repeats):
-                    results[name]["single"].append(seconds(run, images[k : k + 1]))
-                results[name]["batch"].append(seconds(run, batch))
+                    results[name]["milliseconds"].append(1000 * seconds(run, images[k : k + 1]))
+                results[name]["images_per_second"].append(len(batch) / seconds(run, batch))
 
     expected = logits["Keras"]
     for name, result in results.items():
         result["largest_difference"] = float(np.abs(logits[name] - expected).max())
         result["agreement"] = float((logits[name].argmax(-1) == expected.argmax(-1)).mean())
-        speed = [options.batch_size / each for each in result["batch"]]
-        result["images_per_second"] = speed
 
     print(f"{options.images:,} images, {describe_device()}")
     print(
-        "| format | MB | one image, ms (range) | batch "
+        "| format | size | one image, ms (range) | batch "
         f"{options.batch_size}, images/s (range) | largest difference of a logit | same top-1 |"
     )
     print("|---|---|---|---|---|---|")
     for name, result in results.items():
-        single = [1000 * each for each in result["single"]]
-        speed = result["images_per_second"]
+        single, speed = result["milliseconds"], result["images_per_second"]
         print(
-            f"| {name} | {result['bytes'] / 1e6:.2f} "
+            f"| {name} | {result['bytes'] / 1e6:.2f} MB "
             f"| {statistics.median(single):.1f} ({min(single):.1f}–{max(single):.1f}) "
             f"| {statistics.median(speed):,.0f} ({min(speed):,.0f}–{max(speed):,.0f}) "
             f"| {result['largest_difference']:.1e} | {100 * result['agreement']:.1f} % |"

@@ -116,7 +116,8 @@ def export(model, path, format="onnx"):
         warnings.simplefilter("ignore")
         copy = _copy(model, gelu_by_erf if keras_name == "onnx" else "gelu", quantize)
         try:
-            copy.export(partial, format=keras_name, verbose=False, **options)
+            # As text: for LiteRT, Keras 3.13 takes no Path.
+            copy.export(os.fspath(partial), format=keras_name, verbose=False, **options)
         except RuntimeError as error:
             # PyTorch's exporter wants sizes that it can see, and Keras's layer norm hides its own.
             # Its error (a RuntimeError) is a page of graph nodes.

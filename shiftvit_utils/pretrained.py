@@ -91,7 +91,7 @@ def save_weights(network, path, record):
             raise ValueError(f"{name} holds numbers that float16 cannot hold, or NaN.")
     with written_beside(path) as partial, open(partial, "wb") as file:
         halves[_RECORD] = np.array(json.dumps(record))
-        np.savez_compressed(file, allow_pickle=False, **halves)
+        np.savez_compressed(file, **halves)
 
 
 def weight_variables(network):

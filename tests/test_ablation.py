@@ -183,6 +183,7 @@ def test_blocks_are_traded_against_mlps_at_about_the_same_cost():
 @pytest.mark.training
 @pytest.mark.backend_free
 def test_a_real_sweep_of_two_runs(tmp_path):
+    pytest.importorskip("papermill")
     common = {"dataset": "digits", "preset": "micro", "epochs": 1, "limit_train": 200, "jit": False}
     points = points_of(["pixels"])[:2]
     run_sweep(points, [0], tmp_path / "sweep", NOTEBOOK, common)

@@ -210,17 +210,17 @@ def test_drop_path_draws_anew_in_compiled_training():
     model.compile(keras.optimizers.SGD(0.0), loss=mean_output, jit_compile=compiled)
     x, y = np.ones((32, 1, 1, 2), "float32"), np.zeros((32, 1, 1, 1), "float32")
 
-    def loss_of_a_step():
+    def loss(on_batch):
         model.reset_metrics()  # Keras 3.13 gives the mean since the last reset
-        return float(model.train_on_batch(x, y))
+        return float(on_batch(x, y))
 
     # Each kept sample contributes 1 / keep = 2 to the mean over 32.
-    kept = [16 * loss_of_a_step() for _ in range(6)]
+    kept = [16 * loss(model.train_on_batch) for _ in range(6)]
     assert model.jit_compile is compiled
     np.testing.assert_allclose(kept, np.round(kept), atol=1e-4)
     assert len(set(np.round(kept))) > 1, "the same mask at every step"
     assert all(0 < count < 32 for count in kept)
-    assert float(model.test_on_batch(x, y)) == pytest.approx(1.0)
+    assert loss(model.test_on_batch) == pytest.approx(1.0)
 
 
 def mean_output(_, outputs):

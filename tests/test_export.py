@@ -210,6 +210,7 @@ class TestBadInput:
             path.write_bytes(older)
 
         def full_disk(self, partial, **options):
+            partial = Path(partial)
             (partial if older else partial.parent / "half").write_bytes(b"half")
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

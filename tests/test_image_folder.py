@@ -463,7 +463,7 @@ def test_a_cache_with_python_objects_is_not_unpickled(flowers, capsys):
     with np.load(cache) as archive:
         content = dict(archive)
     content["x_train"] = np.array([print], dtype=object)
-    np.savez(cache, allow_pickle=True, **content)
+    np.savez(cache, **content)
     capsys.readouterr()
     assert load_image_folder(flowers)[0]["x_train"].shape == (6, 8, 8, 3)
     assert "damaged" in capsys.readouterr().out

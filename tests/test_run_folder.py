@@ -38,6 +38,7 @@ MUST_NOT_DIFFER = {
     "epochs": 21,
     "batch_size": 32,
     "augmentation": "none",
+    "max_translation": 3,
     "horizontal_flip": True,
     "lr_start": 2e-5,
     "lr_max": 0.5,

@@ -38,6 +38,7 @@ LEFT_OUT = {
     "test_animation_view": "needs the extra animations",
     "test_animations": "needs the extra animations",
     "test_claims": REPOSITORY,
+    "test_demo": "needs the extra demo and Chromium",
     "test_explorer": "needs Chromium and Node.js; what it runs is JavaScript",
     "test_jupyterlab": NOTEBOOKS,
     "test_matrix": REPOSITORY,
@@ -46,6 +47,7 @@ LEFT_OUT = {
     "test_notebooks": NOTEBOOKS,
     "test_packaging": REPOSITORY,
     "test_reference": "compares with a recording: make reference",
+    "test_web_page": "needs the extra export and Chromium",
 }
 
 # row -> (Python, packages at their lowest bound, or None for those of all direct dependencies)

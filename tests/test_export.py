@@ -211,6 +211,7 @@ class TestBadInput:
 
         def full_disk(self, partial, **options):
             partial = Path(partial)
+            partial = Path(partial)
             (partial if older else partial.parent / "half").write_bytes(b"half")
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -38,6 +38,15 @@ def keras_seed(request):
     keras.utils.clear_session(free_memory=False)
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium, one for each module of tests."""
+    from explorer_page import chromium  # not at the top: few tests need it
+
+    with chromium() as started:
+        yield started
+
+
 def fail_if_skipped(report):
     # An expected failure also reports "skipped"; it ran, and it is meant.
     if NO_SKIPS and report.skipped and not hasattr(report, "wasxfail"):

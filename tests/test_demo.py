@@ -16,7 +16,7 @@ import pytest
 import yaml
 from bad_images import ANY, PIXELS, REFUSED, WHOLE, write_bad_images
 from demo_page import free_port, started
-from explorer_page import PATIENCE, ROOT, chromium
+from explorer_page import PATIENCE, ROOT
 from markdown_it import MarkdownIt
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -87,12 +87,6 @@ def address(tmp_path_factory):
     with started(command, temporary, temporary, KERAS_BACKEND="tensorflow") as address:
         assert address == f"http://127.0.0.1:{port}/"
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 import nbformat
 import numpy as np
 import pytest
-from explorer_page import PAGE, PATIENCE, PICTURE, ROOT, check_explorer, chromium
+from explorer_page import PAGE, PATIENCE, PICTURE, ROOT, check_explorer
 
 pytestmark = pytest.mark.backend_free
 
@@ -21,12 +21,6 @@ SOURCE = PAGE.read_text(encoding="utf-8")
 CORE = re.search(r'<script id="core">(.*?)</script>', SOURCE, flags=re.DOTALL).group(1)
 ANSWER = (ROOT / "tests" / "explorer_core.js").read_text(encoding="utf-8")
 CONTRAST = (ROOT / "tests" / "explorer_contrast.js").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

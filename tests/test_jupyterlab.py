@@ -10,7 +10,7 @@ import time
 
 import nbformat
 import pytest
-from explorer_page import check_explorer, chromium
+from explorer_page import check_explorer
 from notebook_lint import ROOT, course_notebooks
 
 pytestmark = pytest.mark.backend_free
@@ -115,12 +115,6 @@ def wait_for_server(runtime, process, log, seconds=120):
                 pass
         time.sleep(0.2)
     raise AssertionError(f"JupyterLab did not start:\n{log.read_text()[-3000:]}")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

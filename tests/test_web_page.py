@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from explorer_page import PATIENCE, ROOT, chromium
+from explorer_page import PATIENCE, ROOT
 from PIL import Image
 from sklearn.datasets import load_sample_images
 from web_page import build, open_page, served
@@ -21,12 +21,6 @@ pytestmark = pytest.mark.backend_free
 pytest.importorskip("tf2onnx", reason="the extra `export` brings it")
 EXAMPLES = ROOT / "shiftvit_utils" / "demo" / "examples"
 CONTRAST = (ROOT / "tests" / "explorer_contrast.js").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

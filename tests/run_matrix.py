@@ -145,7 +145,9 @@ def run_row(row, modules):
         seconds = time.monotonic() - start
         if not report.is_file():
             raise RuntimeError(f"pytest of {row} wrote no report")
-        return {**json.loads(probe.stdout), **counts(report), "seconds": round(seconds)}
+        arguments = os.environ.get("PYTEST_ARGS", "")
+        ran = {"pytest_args": arguments, "seconds": round(seconds)}
+        return {**json.loads(probe.stdout), **counts(report), **ran}
 
 
 def counts(report):

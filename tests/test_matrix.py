@@ -1,5 +1,6 @@
 """`make matrix` asks for the versions that pyproject.toml names, and counts what pytest reports."""
 
+import json
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ from find_python import find_python
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
-from run_matrix import LEFT_OUT, ROOT, ROWS
+from run_matrix import LEFT_OUT, RESULT, ROOT, ROWS
 from test_packaging import CI_EXTRAS, PROJECT, executable, pins, project_bounds
 
 pytestmark = pytest.mark.backend_free
@@ -126,3 +127,17 @@ def test_an_unknown_row_is_an_error_that_lists_the_rows():
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert "no row py27; choose from py311, py312" in result.stderr
+
+
+def test_the_recorded_rows_have_no_failure_and_the_versions_of_their_rows():
+    rows = json.loads(RESULT.read_text())["rows"]
+    assert rows
+    assert rows.keys() <= ROWS.keys()
+    for name, row in rows.items():
+        assert row["failed"] == 0, name
+        assert row["passed"] > 1000, name
+        assert row["python"].startswith(f"{ROWS[name][0]}."), name
+        if ROWS[name][1] != ():  # the pins of the others go on when constraints.txt is refreshed
+            names = project_bounds(["tensorflow"]) if ROWS[name][1] is None else ROWS[name][1]
+            for package in names:
+                assert Version(row[package]) in constrained(name)[package], (name, package)

@@ -191,7 +191,8 @@ class RunFolder:
         with h5py.File(content, "a") as file:
             file.attrs.update(epoch=epoch, step=step, steps_per_epoch=steps_per_epoch)
         with written_beside(self.state_path) as partial:
-            partial.write_bytes(content.getbuffer())
+            # Not `getbuffer`: a view that outlives a failed write crashes Python 3.12 later.
+            partial.write_bytes(content.getvalue())
 
     def load_state(self, model, steps_per_epoch):
         """Restores what `save_state` saved, if there is anything.

@@ -36,6 +36,8 @@ if [ ${#backends[@]} -eq 0 ]; then
         if "$python" -c "import $backend" 2>/dev/null; then backends+=("$backend"); fi
     done
 fi
+# JAX compiles each network for up to a minute: once is enough for all rounds.
+export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$(realpath "$out")/jax-cache}
 command -v nvidia-smi >/dev/null && nvidia-smi | tee "$out/nvidia-smi.txt"
 
 for preset in ${PRESETS:-nano cifar10 cifar10_strong}; do

@@ -172,22 +172,29 @@ class EpochEnd(keras.callbacks.Callback):
         self.train_begin_time = time.perf_counter()
         self.waits_for_first_step = True
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_begin(self, batch, logs=None):
+        # What is done between two steps is done here, before the second one: for a callback at
+        # the end of a step, Keras waits until a GPU has finished it, and meanwhile prepares
+        # nothing.
+        if batch == 0:
+            return
+        self._report_first_step()
+        step = self.first_step + batch
+        # The last step's state is saved at the end of the epoch, together with its results.
+        if self.save_every_steps and step - self.last_saved_step >= self.save_every_steps:
+            self._save_state(self.epoch, step)
+            self.last_saved_step = step
+
+    def _report_first_step(self):
         if self.waits_for_first_step:
             seconds = time.perf_counter() - self.train_begin_time
             print(f"first step after {seconds:.1f} s (tracing and compiling)", flush=True)
             print(LOG_HEADER, flush=True)
             self.waits_for_first_step = False
-        step = self.first_step + batch + 1
-        is_due = self.save_every_steps and step - self.last_saved_step >= self.save_every_steps
-        # The last step's state is saved at the end of the epoch, together with its results.
-        if is_due and step < self.batches.steps_per_epoch:
-            self._check_finite(float(logs["loss"]))
-            self._save_state(self.epoch, step)
-            self.last_saved_step = step
 
     def on_epoch_end(self, epoch, logs=None):
         train_seconds = time.perf_counter() - self.start_time
+        self._report_first_step()  # of a run with one step an epoch
         logs = {name: float(value) for name, value in (logs or {}).items()}
         self._check_finite(logs["loss"])
         images_seen = (self.batches.steps_per_epoch - self.first_step) * self.batches.batch_size
@@ -243,9 +250,10 @@ class EpochEnd(keras.callbacks.Callback):
         return validation
 
     def _save_state(self, epoch, step):
-        if step and keras.backend.backend() == "jax":
-            # In the middle of an epoch, JAX holds the newest weights elsewhere.
-            self.model.jax_state_sync()
+        if step:  # in the middle of an epoch
+            if keras.backend.backend() == "jax":
+                self.model.jax_state_sync()  # JAX holds the newest weights elsewhere
+            self._check_finite(float(self.model.get_metrics_result()["loss"]))
         self.run.save_state(self.model, epoch, step, self.batches.steps_per_epoch)
 
 

@@ -855,6 +855,16 @@ def test_state_before_the_loss_was_lost_is_kept(
         )
 
 
+# ---------------------------------------------------------------- waiting for the device
+
+
+@pytest.mark.parametrize("callback", ["EpochStart", "EpochEnd", "TensorBoardScalars"])
+@pytest.mark.parametrize("hook", ["on_batch_end", "on_train_batch_end"])
+def test_no_callback_makes_keras_wait_for_the_device_after_each_step(callback, hook):
+    """Keras runs ahead of a GPU only if no callback has code at the end of a step."""
+    assert getattr(getattr(callbacks, callback), hook) is getattr(keras.callbacks.Callback, hook)
+
+
 # ---------------------------------------------------------------- TensorBoard
 
 STAND_IN = '''

@@ -93,7 +93,7 @@ def main():
     except Exception as error:  # a recipe that fails is a result too
         row["error"] = f"{type(error).__name__}: {str(error)[:200]}"
     with options.csv.open("a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         if not rows:
             writer.writeheader()
         writer.writerow(row)

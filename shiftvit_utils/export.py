@@ -4,9 +4,9 @@ Keras writes all of these. Here stands what it leaves to its user: which backend
 format, what has to be installed, a GELU that every runtime knows, whole files or none, and a look
 at what was written.
 
-In 8 bits are the matrix products, which hold nearly all weights; the rest stays float32. In a
-SavedModel and an ONNX file they come from Keras's `quantize("int8")`, in a LiteRT file from its
-converter. Quantized networks are for export only: Keras cannot load one from a `.keras` file, since
+In 8 bits are the weights of the large matrix products, which are nearly all; the rest stays
+float32. In a SavedModel and an ONNX file they come from Keras's `quantize("int8")`, in a LiteRT
+file from its converter. Quantized networks are for export only: Keras cannot load one from a `.keras` file, since
 the configuration of a `ShiftViT` does not list the dense layers that were quantized.
 """
 
@@ -109,12 +109,19 @@ def export(model, path, format="onnx"):
         import tensorflow as tf
 
         options["optimizations"] = [tf.lite.Optimize.DEFAULT]
-    quantize = int8 and not options
+    quantization = None
+    if int8 and not options:
+        quantization = keras.quantizers.Int8QuantizationConfig()
+        if keras_name == "tf_saved_model":
+            # Keras rounds what goes into a matrix product as well, if not told otherwise. That
+            # loses more than rounding the weights, and TensorFlow multiplies integers slowly. ONNX
+            # needs it: its converter turns weights that are multiplied as floats back into floats.
+            quantization = keras.quantizers.Int8QuantizationConfig(activation_quantizer=None)
     # The tracers warn of what they see in Keras's code, which its user can do nothing about.
     complete = written_beside if ending else _folder_beside
     with warnings.catch_warnings(), complete(path) as partial:
         warnings.simplefilter("ignore")
-        copy = _copy(model, gelu_by_erf if keras_name == "onnx" else "gelu", quantize)
+        copy = _copy(model, gelu_by_erf if keras_name == "onnx" else "gelu", quantization)
         try:
             # As text: for LiteRT, Keras 3.13 takes no Path.
             copy.export(os.fspath(partial), format=keras_name, verbose=False, **options)
@@ -132,30 +139,40 @@ def export(model, path, format="onnx"):
     return path
 
 
-def _copy(model, gelu, quantize):
+def _copy(model, gelu, quantization):
     """A copy in float32, called once: Keras exports only what was called."""
     if isinstance(model, ShiftViT):
-        copy, image_shape = _copy_of_network(model, gelu, quantize), model.input_shape[1:]
+        copy, image_shape = _copy_of_network(model, gelu, quantization), model.input_shape[1:]
     else:
         x = model.input
         for layer in model.layers[1:]:
             is_network = isinstance(layer, ShiftViT)
-            x = (_copy_of_network(layer, gelu, quantize) if is_network else layer)(x)
+            x = (_copy_of_network(layer, gelu, quantization) if is_network else layer)(x)
         copy, image_shape = keras.Model(model.input, x, name=model.name), model.input_shape[1:]
     copy(ops.zeros((1, *image_shape)))
     return copy
 
 
-def _copy_of_network(network, gelu, quantize):
+def _is_large(network):
+    """A filter for `quantize`: layers with a hundredth of the network's weights or more.
+
+    The patch embedding, the head and the first stage have so few that 8 bits would save nothing,
+    and every error in them reaches the end.
+    """
+    hundredth = network.count_params() / 100
+    return lambda layer: layer.built and layer.count_params() >= hundredth
+
+
+def _copy_of_network(network, gelu, quantization):
     config = {**network.get_config(), "dtype": "float32"}
     if config["activation"] == "gelu":
         config["activation"] = gelu
     copy = ShiftViT.from_config(config)
     copy.set_weights(network.get_weights())
-    if quantize:
+    if quantization:
         gc.freeze()  # Keras collects garbage after each layer, half a minute of it in all
         try:
-            copy.quantize("int8")
+            copy.quantize("int8", config=quantization, filters=_is_large(copy))
         finally:
             gc.unfreeze()
     return copy

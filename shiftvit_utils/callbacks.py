@@ -125,6 +125,11 @@ class EpochStart(keras.callbacks.Callback):
         for variable in self.model.non_trainable_variables:
             if variable.name == "seed_generator_state":
                 variable.assign(rng.integers(0, 2**31 - 1, variable.shape))
+        if keras.backend.backend() == "torch":
+            import torch
+
+            # Keras drops out by PyTorch's own random numbers where a layer has no seed.
+            torch.manual_seed(int(rng.integers(0, 2**31 - 1)))
 
 
 class EpochEnd(keras.callbacks.Callback):

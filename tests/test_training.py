@@ -855,6 +855,30 @@ def test_state_before_the_loss_was_lost_is_kept(
         )
 
 
+# ---------------------------------------------------------------- random numbers
+
+
+def test_an_epoch_draws_the_same_random_numbers_however_it_was_come_to():
+    """All of them: crops, flips, dropout and drop path."""
+    network = {"mlp_dropout_rate": 0.5, "stochastic_depth_rate": 0.5}
+    model = build_classifier("micro", augmentation="light", seed=0, **network)
+    images = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3)).astype("float32")
+    batches = TrainingBatches(images, np.arange(16) % 10, 10, batch_size=8, seed=0)
+    start = callbacks.EpochStart(batches)
+    start.set_model(model)
+
+    def logits(epoch):
+        start.on_epoch_begin(epoch)
+        return np.stack(
+            [keras.ops.convert_to_numpy(model(images, training=True)) for _ in range(2)]
+        )
+
+    first = logits(3)
+    assert np.abs(first[0] - first[1]).max() > 0.01  # there is something random in it
+    assert np.abs(first - logits(4)).max() > 0.01
+    np.testing.assert_allclose(logits(3), first, atol=1e-5)
+
+
 # ---------------------------------------------------------------- waiting for the device
 
 

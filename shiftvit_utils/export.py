@@ -6,8 +6,9 @@ at what was written.
 
 In 8 bits are the weights of the large matrix products, which are nearly all; the rest stays
 float32. In a SavedModel and an ONNX file they come from Keras's `quantize("int8")`, in a LiteRT
-file from its converter. Quantized networks are for export only: Keras cannot load one from a `.keras` file, since
-the configuration of a `ShiftViT` does not list the dense layers that were quantized.
+file from its converter. Quantized networks are for export only: Keras cannot load one from a
+`.keras` file, since the configuration of a `ShiftViT` does not list the dense layers that were
+quantized.
 """
 
 import contextlib

@@ -41,6 +41,7 @@ def test_schedule_and_adamw_to_a_millionth(recording):
 WEIGHTS = ("kernel", "bias", "scale")
 
 
+@pytest.mark.backend_free  # the comparison with the right settings, above, runs on each
 @pytest.mark.parametrize(
     "wrong",
     [

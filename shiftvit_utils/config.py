@@ -27,8 +27,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         "mlp_dropout_rate": 0.0,
     },
     # The most accuracy in a few epochs of CIFAR-10 on a CPU, chosen by validation accuracy from the
-    # tries in benchmarks/results/recipe-search-cifar10.csv: batch normalisation, smaller batches, a
-    # higher learning rate for their size and smaller translations than "light".
+    # tries in benchmarks/results/recipe-search-cifar10.csv: batch normalisation, smaller batches
+    # than "light", and flips only.
     "fast": {
         "augmentation": "light",
         "max_translation": 0,

@@ -4,11 +4,10 @@ Keras writes all of these. Here stands what it leaves to its user: which backend
 format, what has to be installed, a GELU that every runtime knows, whole files or none, and a look
 at what was written.
 
-In 8 bits are the weights of the large matrix products, which are nearly all; the rest stays
-float32. In a SavedModel and an ONNX file they come from Keras's `quantize("int8")`, in a LiteRT
-file from its converter. Quantized networks are for export only: Keras cannot load one from a
-`.keras` file, since the configuration of a `ShiftViT` does not list the dense layers that were
-quantized.
+In 8 bits are the weights of most matrix products, which are nearly all; the rest stays float32. In
+a SavedModel and an ONNX file they come from Keras's `quantize("int8")`, in a LiteRT file from its
+converter. Quantized networks are for export only: Keras cannot load one from a `.keras` file, since
+the configuration of a `ShiftViT` does not list the dense layers that were quantized.
 """
 
 import contextlib
@@ -154,14 +153,17 @@ def _copy(model, gelu, quantization):
     return copy
 
 
-def _is_large(network):
-    """A filter for `quantize`: layers with a hundredth of the network's weights or more.
+def _quantized_layers(network):
+    """A filter for `quantize`: all but the patch embedding, the head and the first of many stages.
 
-    The patch embedding, the head and the first stage have so few that 8 bits would save nothing,
-    and every error in them reaches the end.
+    Those have few of the weights, so that 8 bits would save little there, and every error in the
+    first layers goes through all others.
     """
-    hundredth = network.count_params() / 100
-    return lambda layer: layer.built and layer.count_params() >= hundredth
+    kept = ["patch_embedding/", "head"]
+    if len(network.get_config()["num_shift_blocks_per_stages"]) > 1:
+        kept.append("stage_0/block_")
+    # A layer without weights may have no path.
+    return lambda layer: not (layer.path or "").startswith(tuple(kept))
 
 
 def _copy_of_network(network, gelu, quantization):
@@ -173,7 +175,7 @@ def _copy_of_network(network, gelu, quantization):
     if quantization:
         gc.freeze()  # Keras collects garbage after each layer, half a minute of it in all
         try:
-            copy.quantize("int8", config=quantization, filters=_is_large(copy))
+            copy.quantize("int8", config=quantization, filters=_quantized_layers(copy))
         finally:
             gc.unfreeze()
     return copy

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from shiftvit_utils import Classifier, ShiftViT, build_classifier, export
-from shiftvit_utils.export import FORMATS, gelu_by_erf
+from shiftvit_utils.export import FORMATS, _copy_of_network, gelu_by_erf
 
 BACKEND = keras.backend.backend()
 # Who can write what, beside TensorFlow, which can write all.
@@ -140,6 +140,16 @@ def test_network_alone_is_written_in_float32_and_stays_as_it_is(tmp_path):
     assert np.abs(found - in_half).max() > TOLERANCE
     assert network.get_config() == config
     assert all((a == b).all() for a, b in zip(weights, network.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize(("blocks", "in_8_bits"), [((2, 3, 1), 8 + 2), ((2,), 4)], ids=str)
+def test_what_8_bits_hold(blocks, in_8_bits):
+    """Two products in each block but those of the first of several stages, and each merge."""
+    network = ShiftViT.from_preset("micro", num_shift_blocks_per_stages=blocks)
+    copy = _copy_of_network(network, "gelu", keras.quantizers.Int8QuantizationConfig())
+    dense = [layer for layer in copy._flatten_layers() if isinstance(layer, keras.layers.Dense)]
+    assert sum(layer.quantization_mode == "int8" for layer in dense) == in_8_bits
+    assert all(layer.quantization_mode is None for layer in dense if layer.path == "head")
 
 
 def test_gelu_by_erf_is_gelu():

@@ -24,6 +24,7 @@ from shiftvit_utils.official_checkpoint import (
 )
 from shiftvit_utils.optimization import build_optimizer, warmup_cosine
 from shiftvit_utils.presets import PRESETS
+from shiftvit_utils.rand_augment import RandAugmentPerImage
 from shiftvit_utils.run_folder import RunFolder, newest_run, runs_root
 from shiftvit_utils.saving import load_model, save_model
 from shiftvit_utils.shift import Shift, shift
@@ -43,6 +44,7 @@ __all__ = [
     "DropPath",
     "PatchEmbedding",
     "PatchMerging",
+    "RandAugmentPerImage",
     "RandomCropPerImage",
     "RunFolder",
     "Shift",

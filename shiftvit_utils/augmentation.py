@@ -9,7 +9,9 @@ published Keras example did is a baseline, and compiles.
 import keras
 from keras import ops
 
-AUGMENTATIONS = ("light", "erasing", "published", "keras_io_2022", "none")
+from shiftvit_utils.rand_augment import RandAugmentPerImage
+
+AUGMENTATIONS = ("light", "erasing", "randaugment", "published", "keras_io_2022", "none")
 # Half of the images lose a rectangle of 2 to 25 % of their area, which becomes black, like what
 # comes in from beyond the edge. Mid-grey would be exactly 0 after scaling: with biases of 0 such a
 # place is 0 in every block, and each normalisation multiplies its gradient by 1 / sqrt(epsilon).
@@ -103,14 +105,15 @@ class Augmentation(keras.layers.Layer):
     - "light": move the image by up to `max_translation` pixels, black coming in, and flip.
       Evaluation leaves it as is.
     - "erasing": "light", and half of the images lose a rectangle of up to a quarter of their area.
+    - "randaugment": "light", and two operations on each image; see `RandAugmentPerImage`.
     - "none": resize only.
 
     Args:
         height: int, of the output, in pixels.
         width: int, of the output, in pixels.
-        augmentation: "light", "erasing", "published", "keras_io_2022" or "none".
+        augmentation: "light", "erasing", "randaugment", "published", "keras_io_2022" or "none".
         horizontal_flip: bool, mirror half of the images (wrong for digits and letters).
-        max_translation: int >= 0, in pixels, for "light" and "erasing".
+        max_translation: int >= 0, in pixels, for "light", "erasing" and "randaugment".
         seed: int or None, for the same random numbers in every run.
         **kwargs: `name`, `dtype` and the other arguments of every Keras layer.
 
@@ -121,7 +124,8 @@ class Augmentation(keras.layers.Layer):
     Output shape: `(N, height, width, C)`, same range of values.
 
     Raises:
-        ValueError: if `augmentation` is none of these, or `max_translation` is negative.
+        ValueError: if `augmentation` is none of these, or `max_translation` is negative; with
+            "randaugment", if the images do not have three channels.
 
     >>> images = keras.ops.ones((2, 32, 32, 3))
     >>> Augmentation(48, 48, "published")(images, training=True).shape == (2, 48, 48, 3)
@@ -172,8 +176,13 @@ class Augmentation(keras.layers.Layer):
             self.erase = keras.layers.RandomErasing(
                 **ERASING, seed=erasing_seed, data_format="channels_last", dtype=self.dtype_policy
             )
+        if augmentation == "randaugment":
+            operations_seed = None if seed is None else seed + 2
+            self.rand_augment = RandAugmentPerImage(seed=operations_seed, dtype=self.dtype_policy)
 
     def build(self, input_shape):
+        if self.augmentation == "randaugment":
+            self.rand_augment.build((input_shape[0], self.height, self.width, input_shape[-1]))
         self.needs_resize = tuple(input_shape[1:3]) != (self.resize.height, self.resize.width)
         self.built = True
 
@@ -191,6 +200,8 @@ class Augmentation(keras.layers.Layer):
             x = self.crop(ops.pad(x, [(0, 0), (p, p), (p, p), (0, 0)]), training=True)
             if self.augmentation == "erasing":
                 x = self.erase(x, training=True)
+            elif self.augmentation == "randaugment":
+                x = self.rand_augment(x, training=True)
         # `training` is always handed on: without it Keras's flip takes it to be True.
         return self.flip(x, training=training) if self.horizontal_flip else x
 

@@ -29,7 +29,7 @@ def build_classifier(
         preset: str, a key of `PRESETS`.
         num_classes: int, number of logits.
         image_shape: `(H, W, 3)` of the raw images.
-        augmentation: "light", "erasing", "published", "keras_io_2022" or "none"; see
+        augmentation: "light", "erasing", "randaugment", "published", "keras_io_2022" or "none"; see
             `Augmentation`.
         horizontal_flip: bool, mirror half of the training images.
         max_translation: int >= 0, in pixels, for "light".

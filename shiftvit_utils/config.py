@@ -150,14 +150,14 @@ class TrainConfig:
         epochs: int >= 1.
         batch_size: int >= 1, images a step (over all devices). Small data sets get 64 instead of
             the recipe's 256.
-        augmentation: "light", "erasing", "published", "keras_io_2022" or "none".
+        augmentation: "light", "erasing", "randaugment", "published", "keras_io_2022" or "none".
         mixup_alpha: float >= 0, strength of MixUp; see `mix_images`. 0, as without a recipe's
             word, is off.
         cutmix_alpha: the same for CutMix. With both, each batch takes one of the two.
         horizontal_flip: bool; None is True, but False for "digits", which a mirror would turn into
             other signs.
-        max_translation: int >= 0, by how many pixels "light" and "erasing" move an image at most.
-            Without a recipe's word, 4.
+        max_translation: int >= 0, by how many pixels "light", "erasing" and "randaugment" move an
+            image at most. Without a recipe's word, 4.
         lr_start: float, learning rate of the first step.
         lr_max: float, learning rate after the warm-up.
         warmup_fraction: float in [0, 1], share of all steps that warm up.

@@ -9,6 +9,8 @@ from PIL import Image
 
 from shiftvit_utils import Augmentation, RandomCropPerImage
 
+ALL = ["light", "erasing", "randaugment", "published", "keras_io_2022", "none"]
+
 
 def numbered(count, height, width):
     """Images whose two channels hold row and column, so that a pixel tells where it was."""
@@ -109,7 +111,7 @@ def test_never_flips_without_horizontal_flip(augmentation):
 
 
 @pytest.mark.parametrize("flip", [True, False])
-@pytest.mark.parametrize("augmentation", ["light", "erasing", "published", "keras_io_2022", "none"])
+@pytest.mark.parametrize("augmentation", ALL)
 def test_is_never_random_outside_training(augmentation, flip):
     images = np.random.default_rng(0).uniform(0, 255, (16, 24, 24, 3)).astype("float32")
     layer = Augmentation(24, 24, augmentation, horizontal_flip=flip)
@@ -195,7 +197,7 @@ def test_none_only_resizes():
     np.testing.assert_allclose(as_numpy(layer(images, training=True)), expected, atol=0.01)
 
 
-@pytest.mark.parametrize("augmentation", ["light", "erasing", "published", "keras_io_2022", "none"])
+@pytest.mark.parametrize("augmentation", ALL)
 def test_images_of_bytes_become_float(augmentation):
     images = np.random.default_rng(0).integers(0, 256, (2, 12, 12, 3), "uint8")
     layer = Augmentation(12, 12, augmentation)
@@ -261,7 +263,8 @@ def test_erasing_takes_a_rectangle_from_half_of_the_images():
     np.testing.assert_array_equal(as_numpy(layer(images, training=False)), images)
 
 
-def test_erasing_leaves_compilation_on():
-    layer = Augmentation(24, 24, "erasing")
+@pytest.mark.parametrize("augmentation", ["erasing", "randaugment"])
+def test_leaves_compilation_on(augmentation):
+    layer = Augmentation(24, 24, augmentation)
     layers = [layer, *layer._flatten_layers(include_self=False)]
     assert all(getattr(inner, "supports_jit", True) for inner in layers)

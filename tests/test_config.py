@@ -72,7 +72,10 @@ NAN, INFINITY = math.nan, math.inf
         ("preset", tuple(PRESETS)),
         ("recipe", ("light", "small", "keras_io_2022")),
         ("precision", ("float32", "mixed_bfloat16", "mixed_float16")),
-        ("augmentation", ("light", "erasing", "published", "keras_io_2022", "none")),
+        (
+            "augmentation",
+            ("light", "erasing", "randaugment", "published", "keras_io_2022", "none"),
+        ),
         ("optimizer", ("adamw", "sgd")),
         ("weight_decay_mode", ("times_lr", "constant")),
         ("decay_all", (True, False)),

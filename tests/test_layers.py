@@ -24,6 +24,7 @@ from shiftvit_utils import (
     DropPath,
     PatchEmbedding,
     PatchMerging,
+    RandAugmentPerImage,
     RandomCropPerImage,
     Shift,
     ShiftViT,
@@ -185,6 +186,13 @@ CASES = [
         (4, 3, 5, 3),
         random=True,
         any_size=False,
+    ),
+    Case(
+        RandAugmentPerImage,
+        {"num_ops": 3, "magnitude": 7, "seed": 3},
+        (4, 8, 7, 3),
+        (4, 8, 7, 3),
+        random=True,
     ),
     Case(
         Augmentation,

@@ -32,7 +32,7 @@ def build_classifier(
         augmentation: "light", "erasing", "randaugment", "published", "keras_io_2022" or "none"; see
             `Augmentation`.
         horizontal_flip: bool, mirror half of the training images.
-        max_translation: int >= 0, in pixels, for "light".
+        max_translation: int >= 0, in pixels; see `Augmentation`.
         seed: int or None. With a seed, initial weights and random numbers are the same in every run
             on one backend.
         dtype: dtype policy of the network, such as "mixed_bfloat16"; None is Keras's global one.

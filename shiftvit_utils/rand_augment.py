@@ -30,8 +30,8 @@ OPERATIONS = (
     "translate_y",
 )
 MAX_MAGNITUDE = 10
-# Of each operation at magnitude 10. Nothing moves at 0, and nothing changes but in auto_contrast
-# and equalize, which have no strength.
+# Of each operation at magnitude 10. At 0 nothing moves, and no whole grey level changes but in
+# auto_contrast and equalize, which have no strength.
 LARGEST = {
     "rotate": math.radians(30),
     "shear": 0.3,
@@ -40,7 +40,6 @@ LARGEST = {
     "posterize": 4,  # bits that are dropped
     "solarize": 256,  # grey levels, from white, that are inverted
 }
-LUMA = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R 601, as in Pillow
 SMOOTH_CENTRE = 5  # Pillow's SMOOTH: a 3x3 mean in which the centre counts five times
 
 
@@ -188,7 +187,7 @@ def _moved(images, are, strength):
 
 def _enhanced(x, are, strength):
     """Away from, or towards, an image without colour, contrast, light or edges."""
-    grey = ops.sum(x * ops.array(LUMA, dtype="float32"), axis=-1, keepdims=True)  # (N, H, W, 1)
+    grey = ops.image.rgb_to_grayscale(x, data_format="channels_last")  # (N, H, W, 1)
     plain = x
     for name, without in (
         ("color", grey),
@@ -206,15 +205,10 @@ def _smoothed(x):
     height, width = x.shape[1:3]
     if height < 3 or width < 3:
         return x
-    total = (SMOOTH_CENTRE - 1) * x[:, 1:-1, 1:-1]
-    for top in range(3):
-        for left in range(3):
-            total += x[:, top : top + height - 2, left : left + width - 2]
-    inner = ops.pad(total / (SMOOTH_CENTRE + 8), [(0, 0), (1, 1), (1, 1), (0, 0)])
-    row = ops.arange(height, dtype="int32")[:, None]
-    column = ops.arange(width, dtype="int32")
-    is_inner = (row > 0) & (row < height - 1) & (column > 0) & (column < width - 1)  # (H, W)
-    return ops.where(is_inner[None, :, :, None], inner, x)
+    inner = x[:, 1:-1, 1:-1]
+    means = ops.average_pool(x, 3, strides=1, padding="valid", data_format="channels_last")
+    smooth = (9 * means + (SMOOTH_CENTRE - 1) * inner) / (8 + SMOOTH_CENTRE)
+    return x + ops.pad(smooth - inner, [(0, 0), (1, 1), (1, 1), (0, 0)])
 
 
 def _auto_contrast(x):
@@ -227,14 +221,13 @@ def _auto_contrast(x):
 def _equalized(x):
     """Each channel of each image with grey levels that are used equally often."""
     height, width, channels = x.shape[1:]
+    grey_levels = ops.cast(ops.clip(x, 0.0, 255.0), "int32")  # 256 would be the next image's 0
     values = ops.reshape(
-        ops.transpose(ops.cast(x, "int32"), (0, 3, 1, 2)), (-1, height * width)
+        ops.transpose(grey_levels, (0, 3, 1, 2)), (-1, height * width)
     )  # (N * C, H * W)
     planes = ops.shape(values)[0]
-    bins = values + 256 * ops.arange(planes, dtype="int32")[:, None]
-    counts = ops.segment_sum(
-        ops.ones_like(ops.reshape(bins, (-1,))), ops.reshape(bins, (-1,)), num_segments=planes * 256
-    )
+    bins = ops.reshape(values + 256 * ops.arange(planes, dtype="int32")[:, None], (-1,))
+    counts = ops.segment_sum(ops.ones_like(bins), bins, num_segments=planes * 256)
     counts = ops.reshape(counts, (-1, 256))
     darker = ops.cumsum(counts, axis=1) - counts  # (N * C, 256): pixels below each grey level
     # Pillow's whole numbers: 255 steps of so many pixels, without those of the brightest level.

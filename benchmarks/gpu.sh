@@ -8,6 +8,7 @@
 #
 #   EPOCHS=100        of the full run; 0 leaves it out
 #   PRESETS="..."     networks whose throughput is measured
+#   BACKENDS="..."    on which of jax and torch
 #   RECIPE=light      of the full run
 #   KERAS_BACKEND     of the full run; default: JAX if it sees a GPU, else PyTorch
 set -euo pipefail
@@ -24,27 +25,39 @@ sees_gpu() {
     esac 2>/dev/null
 }
 backends=()
-for backend in jax torch; do
+for backend in ${BACKENDS:-jax torch}; do
     if sees_gpu "$backend"; then backends+=("$backend"); fi
 done
 if [ ${#backends[@]} -eq 0 ]; then
     if [ -z "${ALLOW_CPU:-}" ]; then
-        echo "Neither JAX nor PyTorch sees a GPU here. ALLOW_CPU=1 runs the same on the CPU." >&2
+        echo "No GPU is seen here by: ${BACKENDS:-jax torch}. ALLOW_CPU=1 runs the same on the CPU." >&2
         exit 2
     fi
-    for backend in jax torch; do
+    for backend in ${BACKENDS:-jax torch}; do
         if "$python" -c "import $backend" 2>/dev/null; then backends+=("$backend"); fi
     done
 fi
-# JAX compiles each network for up to a minute: once is enough for all rounds.
+# JAX compiles each network for up to a minute: all at once, before anything is measured.
 export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$(realpath "$out")/jax-cache}
 command -v nvidia-smi >/dev/null && nvidia-smi | tee "$out/nvidia-smi.txt"
 
-for preset in ${PRESETS:-nano cifar10 cifar10_strong}; do
-    "$python" benchmarks/throughput.py --preset "$preset" --batch-size "${BATCH_SIZE:-256}" \
-        --backends "${backends[@]}" --precisions float32 mixed_bfloat16 \
-        --steps-per-execution 1 16 --steps "${STEPS:-20}" --rounds "${ROUNDS:-2}" \
-        --json "$out/throughput-$preset.json" | tee "$out/throughput-$preset.md"
+presets=${PRESETS:-nano cifar10 cifar10_strong}
+throughput() {
+    "$python" benchmarks/throughput.py --preset "$1" --batch-size "${BATCH_SIZE:-256}" \
+        --precisions float32 mixed_bfloat16 --steps-per-execution 1 16 --start-together "${@:2}"
+}
+if [[ " ${backends[*]} " == *" jax "* ]]; then
+    compilations=()
+    for preset in $presets; do
+        throughput "$preset" --backends jax --steps-per-execution 1 --rounds 0 &
+        compilations+=($!)
+    done
+    for compilation in "${compilations[@]}"; do wait "$compilation"; done
+fi
+for preset in $presets; do
+    throughput "$preset" --backends "${backends[@]}" --steps "${STEPS:-20}" \
+        --rounds "${ROUNDS:-2}" --json "$out/throughput-$preset.json" |
+        tee "$out/throughput-$preset.md"
 done
 
 epochs=${EPOCHS:-100}

@@ -1,8 +1,9 @@
 """Images per second in training and in inference, on each installed backend: `throughput.py`.
 
 The network alone, without data loading and augmentation, with AdamW, dropout and drop path off.
-Each backend runs in a process of its own; the processes take turns, so that what else the machine
-does hits all alike. Prints a table of medians with their range, and writes JSON.
+Each row of the table is a process of its own, which compiles its network once. Then they measure in
+turns, a round each, so that what else the machine does hits all alike. Prints a table of medians
+with their range, and writes JSON.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,10 +23,14 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def measure(preset, batch_size, precision, steps_per_execution, network, steps):
-    """Seconds a step on the current backend: the first one, `steps` of training, of inference.
+    """Compiles a network on the current backend, then measures a round for each `next()`.
 
     With `steps_per_execution` above 1, each measured call makes so many steps. `network` holds
     arguments of `ShiftViT` that differ from the preset's.
+
+    Yields:
+        dict of lists. First the seconds of the first step; then, for each round, the seconds a step
+        of `steps` calls of training, of inference, and the most memory held.
     """
     import keras
     import numpy as np
@@ -62,12 +68,15 @@ def measure(preset, batch_size, precision, steps_per_execution, network, steps):
             times.append((time.perf_counter() - start) / divisor)
         return times
 
-    return {
-        "first_step": seconds(train_step, 1),
-        "steps": seconds(train_step, steps, steps_per_execution),
-        "inference": (seconds(inference_step, 1), seconds(inference_step, steps))[1],
-        "peak_bytes": peak_bytes(keras.backend.backend()),
-    }
+    first_step = seconds(train_step, 1)
+    inference_step()
+    yield {"first_step": first_step}
+    while True:
+        yield {
+            "steps": seconds(train_step, steps, steps_per_execution),
+            "inference": seconds(inference_step, steps),
+            "peak_bytes": peak_bytes(keras.backend.backend()),
+        }
 
 
 def peak_bytes(backend):
@@ -84,18 +93,46 @@ def peak_bytes(backend):
     return []
 
 
-def worker(arguments, backend):
-    """Runs `measure` in a process on that backend."""
-    finished = subprocess.run(
-        [sys.executable, __file__, *arguments, "--worker"],
-        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-    )
-    if finished.returncode:
-        sys.exit(f"{backend} failed:\n{finished.stderr}")
-    line = next(x for x in finished.stdout.splitlines() if x.startswith("RESULT"))
-    return json.loads(line.removeprefix("RESULT"))
+class Worker:
+    """A process on one backend that holds one network; it starts to compile at once."""
+
+    def __init__(self, arguments, backend):
+        self.name = f"{backend}, {shlex.join(arguments)}"
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115, open as long as the process lives
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, *arguments, "--worker"],
+            env={
+                **os.environ,
+                "KERAS_BACKEND": backend,
+                "TF_CPP_MIN_LOG_LEVEL": "3",
+                # Else the first one on a GPU takes most of its memory.
+                "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+        )
+
+    def compiled(self):
+        """Waits for the first dictionary that `measure` yields there."""
+        return self._result()
+
+    def round(self):
+        """Has a round measured."""
+        print("round", file=self.process.stdin, flush=True)
+        return self._result()
+
+    def _result(self):
+        for line in self.process.stdout:
+            if line.startswith("RESULT"):
+                return json.loads(line.removeprefix("RESULT"))
+        self.log.seek(0)
+        sys.exit(f"{self.name} failed:\n{self.log.read()}")
+
+    def stop(self):
+        self.process.communicate()
+        self.log.close()
 
 
 def main():
@@ -113,14 +150,21 @@ def main():
     )
     parser.add_argument("--backends", nargs="+", default=BACKENDS, choices=BACKENDS)
     parser.add_argument("--steps", type=int, default=5, help="measured steps a round")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="0 only compiles")
+    parser.add_argument(
+        "--start-together",
+        action="store_true",
+        help="compile all networks at the same time: sooner, but the first steps share the CPU",
+    )
     parser.add_argument("--json", type=Path, help="where to write the numbers")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         first = (options.precisions[0], options.steps_per_execution[0], options.networks[0])
-        result = measure(options.preset, options.batch_size, *first, options.steps)
-        print("RESULT", json.dumps(result))
+        rounds = measure(options.preset, options.batch_size, *first, options.steps)
+        print("RESULT", json.dumps(next(rounds)), flush=True)
+        for _ in sys.stdin:  # a line for each round
+            print("RESULT", json.dumps(next(rounds)), flush=True)
         return
 
     backends = [name for name in options.backends if importlib.util.find_spec(name)]
@@ -131,18 +175,29 @@ def main():
         )
         if not (variant[0] == "torch" and variant[2] > 1)  # which Keras refuses
     ]
+    workers: dict[str, Worker] = {}
     results: dict[str, dict[str, list]] = {}
+    for backend, precision, per_execution, network in variants:
+        name = backend if precision == "float32" else f"{backend}, {precision}"
+        name += f", {per_execution} steps a call" if per_execution > 1 else ""
+        name += "".join(f", {key} {value}" for key, value in network.items())
+        arguments = ["--preset", options.preset, "--batch-size", str(options.batch_size)]
+        arguments += ["--networks", json.dumps(network)]
+        arguments += ["--precisions", precision, "--steps", str(options.steps)]
+        arguments += ["--steps-per-execution", str(per_execution)]
+        workers[name] = Worker(arguments, backend)
+        if not options.start_together:
+            results[name] = workers[name].compiled()
+    if options.start_together:
+        results = {name: worker.compiled() for name, worker in workers.items()}
     for _ in range(options.rounds):
-        for backend, precision, per_execution, network in variants:
-            name = backend if precision == "float32" else f"{backend}, {precision}"
-            name += f", {per_execution} steps a call" if per_execution > 1 else ""
-            name += "".join(f", {key} {value}" for key, value in network.items())
-            arguments = ["--preset", options.preset, "--batch-size", str(options.batch_size)]
-            arguments += ["--networks", json.dumps(network)]
-            arguments += ["--precisions", precision, "--steps", str(options.steps)]
-            arguments += ["--steps-per-execution", str(per_execution)]
-            for key, seconds in worker(arguments, backend).items():
-                results.setdefault(name, {}).setdefault(key, []).extend(seconds)
+        for name, worker in workers.items():
+            for key, measured in worker.round().items():
+                results[name].setdefault(key, []).extend(measured)
+    for worker in workers.values():
+        worker.stop()
+    if not options.rounds:
+        return
 
     from shiftvit_utils.machine import describe_device
 

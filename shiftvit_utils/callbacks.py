@@ -49,7 +49,8 @@ def mix_images(images, labels, mixup_alpha, cutmix_alpha, rng):
         mixed[:, top:bottom, left:right] = images[other, top:bottom, left:right]
         share = 1.0 - (bottom - top) * (right - left) / (height * width)
     else:
-        mixed = (share * images + (1.0 - share) * images[other]).astype("float32")
+        weight = np.float32(share)  # a Python float would make float64 of every pixel on the way
+        mixed = weight * images + (1 - weight) * images[other]
     return mixed, (share * labels + (1.0 - share) * labels[other]).astype("float32")
 
 
@@ -142,13 +143,22 @@ class EpochEnd(keras.callbacks.Callback):
         epochs: int, of the whole run.
         patience: None or int, epochs without a better validation accuracy after which training
             stops.
-        save_every_steps: int, 0 for once an epoch.
+        save_every_steps: int, 0 for at the end of epochs only.
+        save_every_epochs: int, at the end of which epochs: every so many, and the last.
         keep_last: bool, keep the model of every epoch, so that the last one stays, whatever it is
             worth; else only one that is better than all before.
     """
 
     def __init__(
-        self, run, dataset, batches, epochs, patience=None, save_every_steps=0, keep_last=False
+        self,
+        run,
+        dataset,
+        batches,
+        epochs,
+        patience=None,
+        save_every_steps=0,
+        save_every_epochs=1,
+        keep_last=False,
     ):
         super().__init__()
         self.run = run
@@ -157,6 +167,7 @@ class EpochEnd(keras.callbacks.Callback):
         self.epochs = epochs
         self.patience = patience
         self.save_every_steps = save_every_steps
+        self.save_every_epochs = save_every_epochs
         self.keep_last = keep_last
         self.history = []
 
@@ -218,7 +229,9 @@ class EpochEnd(keras.callbacks.Callback):
         self.run.write_history(self.history)
         # After the history: a kill between the two repeats this epoch, and its row is cut off
         # before.
-        self._save_state(epoch + 1, 0)
+        is_last = epoch + 1 == self.epochs or self.should_stop
+        if is_last or (epoch + 1) % self.save_every_epochs == 0:
+            self._save_state(epoch + 1, 0)
         print(epoch_line(self.history, self.epochs), flush=True)
         if self.should_stop:
             print(

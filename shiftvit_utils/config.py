@@ -42,6 +42,22 @@ RECIPES: dict[str, dict[str, Any]] = {
         "mlp_dropout_rate": 0.0,
         "network": {"normalization": "batch"},
     },
+    # For a hundred epochs and more of a large network, such as `cifar10_strong` on a GPU: no two
+    # epochs show the same image. In few epochs "light" is better.
+    "long": {
+        "augmentation": "randaugment",
+        "mixup_alpha": 0.2,
+        "cutmix_alpha": 1.0,
+        "batch_size": 256,
+        "lr_start": 1e-5,
+        "lr_max": 2e-3,
+        "warmup_fraction": 0.05,
+        "weight_decay": 0.05,
+        "weight_decay_mode": "times_lr",
+        "label_smoothing": 0.1,
+        "mlp_dropout_rate": 0.0,
+        "network": {"normalization": "batch"},
+    },
     # For data sets of a thousand or so images, such as the digits: the same, held back more.
     # Chosen by validation accuracy on the digits.
     "small": {
@@ -114,6 +130,7 @@ _INTS = {
     "limit_train": 1,
     "seed": 0,
     "save_every_steps": 0,
+    "save_every_epochs": 1,
 }
 _MAY_BE_NONE = (
     "batch_size",
@@ -196,7 +213,11 @@ class TrainConfig:
             for runs among which one chooses: a test set that was chosen by tells nothing any more.
         run_dir: None, or a path; None is a new folder `runs/<dataset>-<preset>`.
         resume: bool, go on from the last state in the run folder.
-        save_every_steps: int >= 0; 0 saves the state once an epoch only.
+        save_every_steps: int >= 0, save the state within epochs too, every so many steps; 0 only
+            at the end of epochs.
+        save_every_epochs: int >= 1, save the state at the end of every so many epochs, and of the
+            last. More than 1 pays where an epoch takes a second or two: a killed run then repeats
+            up to so many of them.
         jit: "auto", True or False; "auto" compiles on TensorFlow and JAX.
         steps_per_execution: int >= 1, steps in one call of the compiled function.
         data_parallel: bool, use all devices of this machine (TensorFlow and JAX).
@@ -250,6 +271,7 @@ class TrainConfig:
     run_dir: str | None = None
     resume: bool = False
     save_every_steps: int = 0
+    save_every_epochs: int = 1
     jit: bool | str = "auto"
     steps_per_execution: int = 1
     data_parallel: bool = False

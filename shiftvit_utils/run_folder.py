@@ -27,6 +27,7 @@ MAY_DIFFER = {
     "run_dir",
     "resume",
     "save_every_steps",
+    "save_every_epochs",
     "jit",
     "steps_per_execution",
     "data_parallel",

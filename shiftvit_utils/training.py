@@ -257,6 +257,7 @@ def _fit(config, model, run, dataset, batches):
         config.epochs,
         config.early_stopping_patience or None,
         config.save_every_steps,
+        config.save_every_epochs,
         keep_last=config.keep_weights == "last",
     )
     epoch_end.history = run.read_history()[

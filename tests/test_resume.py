@@ -154,6 +154,22 @@ def test_killed_while_each_of_its_files_is_written(data, uninterrupted, tmp_path
     assert not [path.name for path in run.path.iterdir() if path.name.startswith(".partial")]
 
 
+def test_killed_between_epochs_that_are_saved(data, uninterrupted, tmp_path):
+    """Every second epoch and the last: what came after the last save is done again."""
+    run = RunFolder(tmp_path / "run")
+    config = tiny_config(data, run.path, save_every_epochs=2)
+    killed(config, tmp_path / "log-1", Kill(epoch=1, step=3))
+    assert not run.state_path.exists()
+    assert epochs_in_history(run) == [1]
+    again = tiny_config(data, run.path, save_every_epochs=2, resume=True)
+    killed(again, tmp_path / "log-2", Kill(epoch=2, step=3))
+    assert position(run) == (2, 0)
+    killed(again, tmp_path / "log-3", Kill(file="metrics.json"))
+    assert "Resuming after 2 epochs and 0 steps." in (tmp_path / "log-3").read_text()
+    assert position(run) == (3, 0)
+    check_same_run(train(again), uninterrupted)
+
+
 @pytest.fixture(scope="module", params=[None, 0.75], ids=["raw", "averaged"])
 def step_by_step(request, data, tmp_path_factory):
     """The settings of runs that save every two steps, and such a run that never stopped."""

@@ -27,6 +27,7 @@ MAY_DIFFER = {
     "run_dir": "elsewhere",
     "resume": True,
     "save_every_steps": 5,
+    "save_every_epochs": 5,
     "jit": False,
     "steps_per_execution": 2,
     "data_parallel": True,

@@ -89,11 +89,12 @@ def _coloured(token, text):
     return text
 
 
-def show_source(thing):
-    """The source of a function or class for a notebook, in colours and without docstrings.
+def show_source(*things):
+    """The source of functions or classes for a notebook, in colours and without docstrings.
 
     Args:
-        thing: function, method or class.
+        *things: functions, methods or classes. A cell shows the value of its last line only, so
+            those that belong together go into one call.
 
     Returns:
         `SourceCode`.
@@ -102,4 +103,4 @@ def show_source(thing):
     >>> "<span" in show_source(channels_per_group)._repr_html_()
     True
     """
-    return SourceCode(source_without_docstring(thing))
+    return SourceCode("\n\n\n".join(source_without_docstring(thing) for thing in things))

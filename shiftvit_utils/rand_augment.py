@@ -127,7 +127,7 @@ def apply_operations(images, drawn, magnitudes):
     Returns:
         float32 tensor `(N, H, W, 3)`, values 0..255.
 
-    >>> red = keras.ops.ones((1, 2, 2, 3)) * [[[[200.0, 0.0, 0.0]]]]
+    >>> red = keras.ops.ones((1, 2, 2, 3)) * keras.ops.array([200.0, 0.0, 0.0])
     >>> brighter = apply_operations(
     ...     red, keras.ops.array([OPERATIONS.index("brightness")]), keras.ops.array([2.0])
     ... )

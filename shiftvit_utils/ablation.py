@@ -28,6 +28,11 @@ from shiftvit_utils.run_folder import RunFolder
 
 _LAST_LINES = 15
 
+# Jupyter picks the ports of a kernel before the kernel binds them. Where many kernels start at
+# once, another process takes one of them now and then, and the kernel dies before its first cell.
+_KERNEL_NEVER_RAN = "Kernel died before replying to kernel_info"
+_KERNEL_STARTS = 3
+
 
 @dataclasses.dataclass(frozen=True)
 class Point:
@@ -189,9 +194,12 @@ def _run_one(path, point, seed, notebook, parameters, run):
         return _differences(path, settings)
     command = [sys.executable, "-m", "papermill", "--no-progress-bar", "--kernel", "python3"]
     command += ["-y", yaml.safe_dump(settings), str(notebook), f"{path}.ipynb"]
-    outcome = run(command, capture_output=True, text=True, check=False)
-    if outcome.returncode == 0:
-        return None
+    for _ in range(_KERNEL_STARTS):
+        outcome = run(command, capture_output=True, text=True, check=False)
+        if outcome.returncode == 0:
+            return None
+        if _KERNEL_NEVER_RAN not in outcome.stderr:
+            break
     return "\n".join(outcome.stderr.splitlines()[-_LAST_LINES:])
 
 

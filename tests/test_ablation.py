@@ -33,8 +33,9 @@ COMMON = {"dataset": "digits", "preset": "micro", "epochs": 1, "network": {"proj
 class FakePapermill:
     """Leaves the files of a finished run behind; fails, or dies, where it is told to."""
 
-    def __init__(self, fails=()):
+    def __init__(self, fails=(), deaths=0):
         self.fails = fails
+        self.deaths = deaths
         self.asked = []
         self.lock = threading.Lock()
 
@@ -44,6 +45,10 @@ class FakePapermill:
         path = Path(settings["run_dir"])
         with self.lock:
             self.asked.append(settings)
+            if self.deaths:
+                self.deaths -= 1
+                message = "RuntimeError: Kernel died before replying to kernel_info"
+                return types.SimpleNamespace(returncode=1, stderr=message)
         path.mkdir(parents=True, exist_ok=True)
         if path.name in self.fails:
             return types.SimpleNamespace(returncode=1, stderr="line\n" * 50 + f"broke {path.name}")
@@ -97,6 +102,21 @@ def test_a_failure_is_named_and_the_others_are_kept(sweep, capsys):
     again = FakePapermill()
     sweep(again)
     assert len(again.asked) == 1
+
+
+@pytest.mark.backend_free
+def test_a_kernel_that_died_before_its_first_cell_is_started_again(sweep):
+    fake = FakePapermill(deaths=2)
+    sweep(fake)
+    assert len(fake.asked) == 4 + 2
+
+
+@pytest.mark.backend_free
+def test_kernels_that_never_start_are_a_failure_and_not_tried_for_ever(sweep):
+    fake = FakePapermill(deaths=100)
+    with pytest.raises(RuntimeError, match=r"(?s)4 of 4 runs failed.*died before replying"):
+        sweep(fake)
+    assert len(fake.asked) == 4 * 3
 
 
 @pytest.mark.backend_free

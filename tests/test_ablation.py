@@ -120,6 +120,21 @@ def test_kernels_that_never_start_are_a_failure_and_not_tried_for_ever(sweep):
 
 
 @pytest.mark.backend_free
+def test_papermill_says_so_in_these_words(tmp_path, monkeypatch):
+    pytest.importorskip("papermill")
+    starts = tmp_path / "starts"
+    spec = {"display_name": "dies", "language": "python"}
+    spec["argv"] = ["sh", "-c", f"echo start >> '{starts}'; exit 1", "{connection_file}"]
+    kernel = tmp_path / "kernels" / "python3" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match="1 of 1 runs failed"):
+        run_sweep([Point("a", "base")], [0], tmp_path / "sweep", NOTEBOOK, COMMON)
+    assert starts.read_text().split() == ["start"] * 3
+
+
+@pytest.mark.backend_free
 def test_a_folder_of_other_runs_is_refused(sweep):
     sweep(FakePapermill())
     with pytest.raises(RuntimeError, match=r"epochs is 1 in the folder, 2 now.*another folder"):

@@ -116,6 +116,8 @@ def points_of(groups):
 def run_sweep(points, seeds, folder, notebook, parameters, workers=1, run=subprocess.run):
     """Trains every point under every seed; what is in the folder already is not run again.
 
+    A run whose kernel died before its first cell is started again, at most three times in all.
+
     Args:
         points: list of `Point`.
         seeds: list of int.

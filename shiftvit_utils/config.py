@@ -198,7 +198,8 @@ class TrainConfig:
             same network. A head for another number of classes starts anew. On the data that they
             were trained on, `seed` and `validation_size` must be theirs too, which hold back the
             same images for validation; other ones are refused.
-        optimizer: "adamw" or "sgd" (Nesterov momentum 0.9). Without a recipe's word, "adamw".
+        optimizer: "adamw", "sgd" (Nesterov momentum 0.9) or "muon"; see `build_optimizer`. Without
+            a recipe's word, "adamw".
         ema_momentum: None, or a float in (0, 1): validate and save averaged weights.
         global_clipnorm: None, or a float > 0.
         early_stopping_patience: int >= 0: stop after so many epochs without a better validation

@@ -10,7 +10,7 @@ import math
 import keras
 
 WEIGHT_DECAY_MODES = ("times_lr", "constant")
-OPTIMIZERS = ("adamw", "sgd")
+OPTIMIZERS = ("adamw", "sgd", "muon")
 
 
 def warmup_cosine(lr_start, lr_max, warmup_steps, total_steps):
@@ -125,7 +125,7 @@ def build_optimizer(
     global_clipnorm=None,
     optimizer="adamw",
 ):
-    """AdamW with the chosen meaning of weight decay, or SGD.
+    """AdamW with the chosen meaning of weight decay, SGD or Muon.
 
     Args:
         learning_rate: float or schedule.
@@ -136,7 +136,10 @@ def build_optimizer(
         ema_momentum: None, or a float in (0, 1): keep an exponential moving average of the weights.
         global_clipnorm: None, or a float > 0: scale all gradients down together to at most this
             norm.
-        optimizer: "adamw", or "sgd": Nesterov momentum 0.9, decay as in AdamW's "times_lr".
+        optimizer: "adamw"; "sgd", with Nesterov momentum 0.9; or "muon", which steps each kernel
+            along the nearest orthogonal matrix of its momentum, scaled so that AdamW's learning
+            rates and decay fit, and leaves the head, biases and normalisation weights to AdamW.
+            With the last two, weight decay is always "times_lr".
 
     Returns:
         A Keras optimizer. Keras's AdamW forgets which variables it leaves undecayed when it is
@@ -164,8 +167,10 @@ def build_optimizer(
         options |= {"use_ema": True, "ema_momentum": ema_momentum}
     if optimizer not in OPTIMIZERS:
         raise ValueError(f"optimizer must be one of {OPTIMIZERS}, got {optimizer!r}.")
-    if weight_decay_mode == "constant" and optimizer == "sgd":
-        raise ValueError("weight_decay_mode='constant' is AdamW's; use 'times_lr' with 'sgd'.")
+    if weight_decay_mode == "constant" and optimizer != "adamw":
+        raise ValueError(
+            f"weight_decay_mode='constant' is AdamW's; use 'times_lr' with {optimizer!r}."
+        )
     if weight_decay_mode == "constant":
         return AdamConstantDecay(
             learning_rate, constant_decay=weight_decay, decay_all=decay_all, **options
@@ -173,6 +178,14 @@ def build_optimizer(
     options["weight_decay"] = weight_decay
     if optimizer == "sgd":
         built = keras.optimizers.SGD(learning_rate, momentum=0.9, nesterov=True, **options)
+    elif optimizer == "muon":
+        # A row of the head is a class, not a direction to be made orthogonal: Keras's advice too.
+        built = keras.optimizers.Muon(
+            learning_rate,
+            exclude_layers=[r"(^|/)head/"],
+            adam_weight_decay=weight_decay,
+            **options,
+        )
     else:
         built = keras.optimizers.AdamW(learning_rate, **options)
     if not decay_all:

@@ -79,7 +79,7 @@ NAN, INFINITY = math.nan, math.inf
             "augmentation",
             ("light", "erasing", "randaugment", "published", "keras_io_2022", "none"),
         ),
-        ("optimizer", ("adamw", "sgd")),
+        ("optimizer", ("adamw", "sgd", "muon")),
         ("weight_decay_mode", ("times_lr", "constant")),
         ("decay_all", (True, False)),
         ("drop_path_ramp", ("network", "stage")),

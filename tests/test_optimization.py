@@ -350,8 +350,68 @@ def test_sgd_takes_nesterov_steps_and_decays_kernels_alone():
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-def test_an_optimizer_that_there_is_not_and_a_decay_that_sgd_has_not():
-    with pytest.raises(ValueError, match=r"optimizer must be one of .*'sgd'.*'adam'"):
+def test_muon_steps_along_an_orthogonal_matrix_and_takes_adam_for_the_bias():
+    weights, gradients = problem(steps=20)
+    lr, decay, momentum = 0.01, 0.5, 0.95
+    kernel, bias = run(build_optimizer(lr, decay, optimizer="muon"), weights, gradients)
+    w, velocity = weights[0].astype("float64"), 0.0
+    for g, _ in gradients:
+        w = w - lr * decay * w
+        velocity = momentum * velocity + g
+        x = g + momentum * velocity
+        x = x / np.linalg.norm(x)
+        for _ in range(5):  # Newton-Schulz, which drives all singular values towards 1
+            a = x @ x.T
+            x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+        # As long as a step of AdamW whose entries are 0.2 * lr each, root mean square.
+        w = w - lr * 0.2 * math.sqrt(max(w.shape)) * x
+    np.testing.assert_allclose(kernel, w, rtol=1e-3, atol=1e-4)
+    rates = [lr] * len(gradients)
+    only_bias = [[g] for _, g in gradients]
+    (expected,) = adam_oracle(weights[1:], only_bias, rates, lambda lr, ndim: 0.0)
+    np.testing.assert_allclose(bias, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(24, 48), (48, 24)])
+def test_a_step_of_muon_stretches_no_direction_more_than_another(shape):
+    """What orthogonal means: all singular values of a step are about the same."""
+    rng = np.random.default_rng(0)
+    # One direction is by far the longest.
+    gradient = (rng.normal(size=shape) + 5.0).astype("float32")
+    long, *others = np.linalg.svd(gradient, compute_uv=False)
+    assert long > 10 * max(others)
+    assert long > 50 * min(others)
+    variable = keras.Variable(np.zeros(shape, "float32"), name="kernel")
+    apply(build_optimizer(1.0, 0.0, optimizer="muon"), [variable], [[gradient]])
+    step = as_numpy(variable) / (0.2 * math.sqrt(max(shape)))
+    values = np.linalg.svd(step, compute_uv=False)
+    # Five iterations do not end at 1, but between these two.
+    assert values.min() > 0.65
+    assert values.max() < 1.25
+    np.testing.assert_array_less(np.sum(step * gradient), 0.0)  # down the slope
+
+
+def test_muon_takes_every_kernel_but_those_at_the_two_ends():
+    network = ShiftViT.from_preset("micro")
+    optimizer = build_optimizer(1e-3, optimizer="muon")
+    optimizer.build(network.trainable_variables)
+    inner = {
+        variable.path
+        for variable in network.trainable_variables
+        if optimizer.adam_velocities[optimizer._get_variable_index(variable)] is None
+    }
+    kernels = {
+        variable.path for variable in network.trainable_variables if len(variable.shape) == 2
+    }
+    assert kernels - inner == {"head/kernel", "patch_embedding/projection/kernel"}
+    assert inner < kernels
+    assert len(inner) == 2 * 6 + 2  # two a block, one a merging
+
+
+def test_an_optimizer_that_there_is_not_and_a_decay_that_only_adamw_has():
+    with pytest.raises(ValueError, match=r"optimizer must be one of .*'sgd', 'muon'.*'adam'"):
         build_optimizer(0.1, 0.1, optimizer="adam")
-    with pytest.raises(ValueError, match=r"'constant' is AdamW's; use 'times_lr'"):
-        build_optimizer(0.1, 0.1, "constant", optimizer="sgd")
+    for optimizer in ("sgd", "muon"):
+        message = f"'constant' is AdamW's; use 'times_lr' with '{optimizer}'"
+        with pytest.raises(ValueError, match=message):
+            build_optimizer(0.1, 0.1, "constant", optimizer=optimizer)

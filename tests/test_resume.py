@@ -170,10 +170,14 @@ def test_killed_between_epochs_that_are_saved(data, uninterrupted, tmp_path):
     check_same_run(train(again), uninterrupted)
 
 
-@pytest.fixture(scope="module", params=[None, 0.75], ids=["raw", "averaged"])
+@pytest.fixture(
+    scope="module",
+    params=[{}, {"ema_momentum": 0.75}, {"optimizer": "muon"}],
+    ids=["raw", "averaged", "muon"],
+)
 def step_by_step(request, data, tmp_path_factory):
     """The settings of runs that save every two steps, and such a run that never stopped."""
-    settings = {**NO_RANDOMNESS, "ema_momentum": request.param, "save_every_steps": 2}
+    settings = {**NO_RANDOMNESS, **request.param, "save_every_steps": 2}
     return settings, run_to_the_end(data, tmp_path_factory.mktemp("steps"), **settings)
 
 

@@ -59,7 +59,7 @@ KERAS_IO_2022_ONLY = {
 OPEN = {
     "light": STAYS_NONE | KERAS_IO_2022_ONLY | {"stochastic_depth_rate"},
     "fast": (STAYS_NONE | KERAS_IO_2022_ONLY | {"stochastic_depth_rate"})
-    - {"network", "max_translation"},
+    - {"network", "max_translation", "optimizer"},
     "long": (STAYS_NONE | KERAS_IO_2022_ONLY | {"stochastic_depth_rate"})
     - {"network", "mixup_alpha", "cutmix_alpha"},
     "small": STAYS_NONE | KERAS_IO_2022_ONLY,

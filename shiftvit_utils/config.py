@@ -35,7 +35,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "max_translation": 0,
         "batch_size": 128,
         "lr_start": 1e-5,
-        "lr_max": 8e-3,
+        "lr_max": 1.2e-2,
         "warmup_fraction": 0.1,
         "weight_decay": 0.05,
         "weight_decay_mode": "times_lr",

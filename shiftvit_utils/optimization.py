@@ -138,15 +138,19 @@ def build_optimizer(
             norm.
         optimizer: "adamw"; "sgd", with Nesterov momentum 0.9; or "muon", which steps each kernel
             along the nearest orthogonal matrix of its momentum, scaled so that AdamW's learning
-            rates and decay fit, and leaves the head, biases and normalisation weights to AdamW.
-            With the last two, weight decay is always "times_lr".
+            rates and decay fit, and leaves patch embedding, head, biases and normalisation
+            weights to AdamW. With the last two, weight decay is always "times_lr".
 
     Returns:
         A Keras optimizer. Keras's AdamW forgets which variables it leaves undecayed when it is
         rebuilt from its configuration: build a new one with this function instead.
 
     Raises:
-        ValueError: for an unknown mode, and for numbers out of range.
+        ValueError: for an unknown mode or optimizer, for "constant" with another than "adamw", and
+            for numbers out of range.
+
+    Reference:
+        Muon: Liu et al., "Muon is Scalable for LLM Training", arXiv 2502.16982.
 
     >>> build_optimizer(1e-3, weight_decay=1e-4, weight_decay_mode="constant").constant_decay
     0.0001
@@ -179,7 +183,7 @@ def build_optimizer(
     if optimizer == "sgd":
         built = keras.optimizers.SGD(learning_rate, momentum=0.9, nesterov=True, **options)
     elif optimizer == "muon":
-        # A row of the head is a class, not a direction to be made orthogonal: Keras's advice too.
+        # Its authors' advice: not for the last layer, whose columns are classes and no features.
         built = keras.optimizers.Muon(
             learning_rate,
             exclude_layers=[r"(^|/)head/"],

@@ -1,5 +1,6 @@
 """The ledger of numbers, `docs/claims.md`, holds, and its checker sees what changes."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,16 @@ def files():
 def test_every_claim_is_proven(files):
     found = faults(DOCUMENTS, files)
     assert not found, "\n".join(["the ledger of numbers does not hold:", *found])
+
+
+def test_results_name_no_folder_of_the_machine_that_wrote_them(files):
+    """A command that is kept beside its numbers is for everybody to run again."""
+    absolute = re.compile(r"(?<![\w.:/$])/(?:work|tmp|home|root|Users|mnt|var)/[^\"]*")
+    results = [path for path in files if path.startswith("benchmarks/results/")]
+    assert len(results) > 20
+    found = {path: absolute.findall(files[path]) for path in results}
+    assert not {path: names for path, names in found.items() if names}
+    assert absolute.search("--json /work/table.json")
 
 
 @pytest.mark.parametrize("preset", PARAMETERS)

@@ -22,6 +22,8 @@ def run(variant, options):
         config = TrainConfig(
             dataset=options.dataset,
             preset=options.preset,
+            optimizer="adamw",  # as the published example had it
+            lr_max=3e-3,
             epochs=options.epochs,
             seed=options.seed,
             shift_variant=variant,

@@ -57,7 +57,7 @@ KERAS_IO_2022_ONLY = {
     "keep_weights",
 }
 OPEN = {
-    "light": STAYS_NONE | KERAS_IO_2022_ONLY | {"stochastic_depth_rate"},
+    "light": (STAYS_NONE | KERAS_IO_2022_ONLY | {"stochastic_depth_rate"}) - {"optimizer"},
     "fast": (STAYS_NONE | KERAS_IO_2022_ONLY | {"stochastic_depth_rate"})
     - {"network", "max_translation", "optimizer"},
     "long": (STAYS_NONE | KERAS_IO_2022_ONLY | {"stochastic_depth_rate"})

@@ -616,7 +616,13 @@ def test_gradients_clipped_to_nothing_leave_the_network_as_it_was(plain, data, t
     """A gradient of norm 1e-12 vanishes beside Adam's epsilon of 1e-7."""
     clipped = train(
         tiny_config(
-            data, tmp_path / "run", epochs=1, limit_train=24, global_clipnorm=1e-12, weight_decay=0
+            data,
+            tmp_path / "run",
+            epochs=1,
+            limit_train=24,
+            optimizer="adamw",
+            global_clipnorm=1e-12,
+            weight_decay=0,
         )
     )
     initial = initial_weights()
@@ -765,7 +771,7 @@ def test_each_fix_of_keras_io_2022_changes_what_it_names(data, tmp_path, monkeyp
 
 
 def test_without_a_recipes_word_all_is_as_before(data, tmp_path, monkeypatch):
-    found = decisions(data, tmp_path / "run", monkeypatch, recipe="light")
+    found = decisions(data, tmp_path / "run", monkeypatch, recipe="small")
     names = ("shift", "group", "ramp", "scale", "optimizer", "patience", "keep_last")
     expected = ("paper", None, "network", (1 / 127.5, -1.0), "AdamW", None, False)
     assert tuple(found[name] for name in names) == expected

@@ -175,14 +175,14 @@ def test_checker_sees_a_change_of(change, files):
 def test_drafted_row_names_the_cell_that_holds_the_number(files):
     path = "notebooks/05_train.ipynb"
     sentence = (
-        "Top-5 came out at 99.40 % in this run, in a table:\\n\\n| a | 77.7 % |\\n\\n**Top-1**"
+        "Top-5 came out at 99.40 % in this run, in a table:\\n\\n| a | 11.1 % |\\n\\n**Top-1**"
     )
     changed = edited(files, path, "**Top-1**", sentence)
     rows = draft(path, changed)
     assert len(rows) == 2
     assert "99.40 %" in rows[0]
     assert f"`{path}#c19-code`" in rows[0]
-    assert rows[1].startswith(r"| \| a \| 77.7 % \| | open: ")
+    assert rows[1].startswith(r"| \| a \| 11.1 % \| | open: ")
     ledger = files[LEDGER].replace(f"## `{path}`\n", f"## `{path}`\n\n" + "\n".join(rows) + "\n")
     open_rows = sum(row.produced_by.startswith("open: ") for row in read_ledger(ledger))
     ledger = ledger.replace(f"Open rows: {open_rows - 1}.", f"Open rows: {open_rows}.")

@@ -28,8 +28,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         "mlp_dropout_rate": 0.0,
     },
     # The most accuracy in a few epochs of CIFAR-10 on a CPU, chosen by validation accuracy from the
-    # tries in benchmarks/results/recipe-search-cifar10.csv: batch normalisation, smaller batches than
-    # "light", and flips only.
+    # tries in benchmarks/results/recipe-search-cifar10.csv: batch normalisation, smaller batches
+    # than "light", and flips only.
     "fast": {
         "optimizer": "muon",
         "augmentation": "light",

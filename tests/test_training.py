@@ -770,10 +770,11 @@ def test_each_fix_of_keras_io_2022_changes_what_it_names(data, tmp_path, monkeyp
     assert found == EXAMPLE_DECISIONS | changed
 
 
-def test_without_a_recipes_word_all_is_as_before(data, tmp_path, monkeypatch):
-    found = decisions(data, tmp_path / "run", monkeypatch, recipe="small")
+@pytest.mark.parametrize(("recipe", "optimizer"), [("small", "AdamW"), ("light", "Muon")])
+def test_without_a_recipes_word_all_is_as_before(data, tmp_path, monkeypatch, recipe, optimizer):
+    found = decisions(data, tmp_path / "run", monkeypatch, recipe=recipe)
     names = ("shift", "group", "ramp", "scale", "optimizer", "patience", "keep_last")
-    expected = ("paper", None, "network", (1 / 127.5, -1.0), "AdamW", None, False)
+    expected = ("paper", None, "network", (1 / 127.5, -1.0), optimizer, None, False)
     assert tuple(found[name] for name in names) == expected
 
 

@@ -39,7 +39,7 @@ export KERAS_BACKEND TF_CPP_MIN_LOG_LEVEL PYTEST_ARGS
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 PY           := $(VENV)/bin/python
-NOTEBOOK_RUN := runs/05_train.$(DATASET).ipynb
+NOTEBOOK_RUN := runs/05_train.$(subst /,-,$(DATASET)).ipynb
 
 # One stamp file per set of extras, so that a set is installed again only when its pins change.
 comma      := ,
@@ -66,9 +66,9 @@ train: $(USE_STAMP) ## Train on the bundled digits (DATASET=cifar10 PRESET=nano 
 	@mkdir -p runs
 	@echo "Training $(PRESET) on $(DATASET) ..."
 	@$(PY) -m papermill --no-progress-bar --log-output --kernel python3 \
-		-p dataset $(DATASET) -p preset $(PRESET) $(ARGS) notebooks/05_train.ipynb $(NOTEBOOK_RUN)
+		-p dataset "$(DATASET)" -p preset $(PRESET) $(ARGS) notebooks/05_train.ipynb "$(NOTEBOOK_RUN)"
 	@echo
-	@$(PY) -m shiftvit_utils.show_run $(RUN)
+	@$(PY) -m shiftvit_utils.show_run "$(NOTEBOOK_RUN)"
 	@echo "executed notebook: $(NOTEBOOK_RUN)"
 	@echo "next, CIFAR-10:    make train DATASET=cifar10 PRESET=nano"
 

@@ -22,6 +22,8 @@ def pack(run_dir):
 
     run = RunFolder(run_dir)
     config, metrics = json.loads(run.config_path.read_text()), run.read_metrics()
+    # Said in full: what a recipe leaves open, a later version may fill in differently.
+    config["optimizer"] = config["optimizer"] or "adamw"
     model, class_names = load_model(run.model_path)
     record = {
         "preset": config["preset"],
@@ -56,6 +58,11 @@ def evaluate(json_path, folder=None, into_record=False):
     dataset = load_dataset(
         folder or DATASET, validation_size=config["validation_size"], seed=config["seed"]
     )
+    if dataset.validation_id != config["validation_id"]:
+        raise SystemExit(
+            f"{dataset.source} is split in another way than the images of the training, so its "
+            "validation images are no measure. This needs the image folder of the JPEG copy."
+        )
     classifier = Classifier(weights=DATASET)
     if classifier.class_names != tuple(dataset.class_names):
         raise SystemExit(f"classes {dataset.class_names} are not {classifier.class_names}")

@@ -1,4 +1,4 @@
-"""The figure of an ablation: every run a dot, every point its mean, the baseline a line."""
+"""The figures of an ablation: the runs of one group, and the differences that two sweeps found."""
 
 import math
 
@@ -21,7 +21,7 @@ def ablation_figure(rows, group):
         around it is two standard errors to each side. The dotted line is the baseline's mean.
     """
     points = summary(rows, group)
-    baseline = next(p.name for p in ABLATIONS if p.group == group and not p.changes)
+    baseline = _baseline_name(group)
     figure = Figure(figsize=(7.6, 0.9 + 0.42 * len(points)), layout="constrained")
     axes = figure.add_subplot()
     for height, point in enumerate(points):
@@ -44,3 +44,60 @@ def ablation_figure(rows, group):
     axes.set_title(group[0].upper() + group[1:])
     axes.grid(alpha=0.3, axis="x")
     return figure
+
+
+_SWEEP_STYLES = (("orange", "o"), ("blue", "s"), ("green", "^"), ("purple", "D"))
+
+
+def compare_sweeps_figure(sweeps, groups):
+    """What each point changes, in one sweep beside another.
+
+    Args:
+        sweeps: dict from a name to rows as `collect` or `read_csv` gives them; one to four sweeps
+            with the same points.
+        groups: list of str, groups that all sweeps have.
+
+    Returns:
+        `matplotlib.figure.Figure`. One row a point and one marker a sweep: the difference from the
+        baseline of its own sweep, with a bar of two standard errors to each side.
+
+    Raises:
+        ValueError: if a group has no baseline in one of the sweeps.
+    """
+    found = {
+        name: [
+            (group, point)
+            for group in groups
+            for point in summary(rows, group)
+            if point["point"] != _baseline_name(group)
+        ]
+        for name, rows in sweeps.items()
+    }
+    labels = [f"{group}: {point['point']}" for group, point in next(iter(found.values()))]
+    figure = Figure(figsize=(7.6, 0.9 + 0.36 * len(labels)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.axvline(0, color=PALETTE["grey"], linestyle=":", zorder=0)
+    for index, (name, points) in enumerate(found.items()):
+        color, marker = _SWEEP_STYLES[index]
+        offset = 0.3 * (index - (len(found) - 1) / 2)
+        axes.errorbar(
+            [100 * point["difference"] for _, point in points],
+            np.arange(len(points)) + offset,
+            xerr=[200 * point["standard_error"] for _, point in points],
+            fmt=marker,
+            color=PALETTE[color],
+            markersize=5,
+            label=name,
+        )
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set(
+        ylim=(len(labels) - 0.5, -0.5),
+        xlabel="difference from the baseline (points of validation accuracy)",
+    )
+    axes.grid(alpha=0.3, axis="x")
+    axes.legend(loc="best")
+    return figure
+
+
+def _baseline_name(group):
+    return next(point.name for point in ABLATIONS if point.group == group and not point.changes)

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import json
 import math
+import os
 from typing import Any
 
 from shiftvit_utils.augmentation import AUGMENTATIONS
@@ -167,51 +168,53 @@ class TrainConfig:
         preset: key of `PRESETS`.
         recipe: key of `RECIPES`.
         epochs: int >= 1.
-        batch_size: int >= 1, images a step (over all devices). Small data sets get 64 instead of
-            the recipe's 256.
+        batch_size: int >= 1, images a step (over all devices). None is the recipe's; 64 if there
+            are fewer than 10,000 training images.
         augmentation: "light", "erasing", "randaugment", "published", "keras_io_2022" or "none".
-        mixup_alpha: float >= 0, strength of MixUp; see `mix_images`. 0, as without a recipe's
-            word, is off.
+        mixup_alpha: float >= 0, strength of MixUp; see `mix_images`. 0 is off, and the default
+            where the recipe sets nothing.
         cutmix_alpha: the same for CutMix. With both, each batch takes one of the two.
         horizontal_flip: bool; None is True, but False for "digits", which a mirror would turn into
             other signs.
         max_translation: int >= 0, by how many pixels "light", "erasing" and "randaugment" move an
-            image at most. Without a recipe's word, 4.
+            image at most; 4 where the recipe sets nothing.
         lr_start: float, learning rate of the first step.
         lr_max: float, learning rate after the warm-up.
         warmup_fraction: float in [0, 1], share of all steps that warm up.
         weight_decay: float >= 0, in the unit of `weight_decay_mode`.
         weight_decay_mode: "times_lr" or "constant"; see `build_optimizer`.
-        decay_all: bool, decay biases and normalisation weights too; without a recipe's word, False.
+        decay_all: bool, decay biases and normalisation weights too; False where the recipe sets
+            nothing.
         label_smoothing: float in [0, 1).
         mlp_dropout_rate: float in [0, 1).
-        stochastic_depth_rate: float in [0, 1); without a recipe's word, the preset's.
-        drop_path_ramp: "network" or "stage"; see `ShiftViT`. Without a recipe's word, "network".
-        shift_variant: "paper", "border_zeroing" or "none"; see `Shift`. Without a recipe's word,
-            "paper".
-        group_channels: int >= 0, channels of each moving group; 0 is `C // num_div`, as without a
-            recipe's word. A recipe's number shrinks to a quarter of the first stage's channels,
-            where four such groups would not fit.
+        stochastic_depth_rate: float in [0, 1); the preset's where the recipe sets nothing.
+        drop_path_ramp: "network" or "stage"; see `ShiftViT`. "network" where the recipe sets
+            nothing.
+        shift_variant: "paper", "border_zeroing" or "none"; see `Shift`. "paper" where the recipe
+            sets nothing.
+        group_channels: int >= 0, channels of each moving group; 0 is `C // num_div`, and the
+            default where the recipe sets nothing. A recipe's number shrinks to a quarter of the
+            first stage's channels, where four such groups would not fit.
         network: None, or a dict of other arguments of `ShiftViT` than the preset's, such as
             `{"projected_dim": 64, "activation": "relu"}`. What has an argument of its own here is
-            refused. A recipe's word on an argument that is not among them stays.
+            refused. What the recipe sets in the network stays, unless it is given here.
         initial_weights: None, or where to start from instead of random weights: "cifar10" (the
             weights that this library ships), or the path of a `model.keras` or a run folder of the
             same network. A head for another number of classes starts anew. On the data that they
             were trained on, `seed` and `validation_size` must be theirs too, which hold back the
             same images for validation; other ones are refused.
-        optimizer: "adamw", "sgd" (Nesterov momentum 0.9) or "muon"; see `build_optimizer`. Without
-            a recipe's word, "adamw".
+        optimizer: "adamw", "sgd" (Nesterov momentum 0.9) or "muon"; see `build_optimizer`. "adamw"
+            where the recipe sets nothing.
         ema_momentum: None, or a float in (0, 1): validate and save averaged weights.
         global_clipnorm: None, or a float > 0.
         early_stopping_patience: int >= 0: stop after so many epochs without a better validation
-            accuracy; 0 never stops early, as without a recipe's word.
+            accuracy; 0 never stops early, and is the default where the recipe sets nothing.
         keep_weights: "best" keeps and evaluates the weights of the best validation accuracy,
-            "last" those of the last epoch. Without a recipe's word, "best".
+            "last" those of the last epoch. "best" where the recipe sets nothing.
         seed: int >= 0.
         precision: "float32", "mixed_bfloat16" or "mixed_float16".
         validation_size: None, an int (images) or a float (share); None is the data set's own.
-        limit_train: None, or an int: train on so many images only, equally many of each class.
+        limit_train: None, or an int: train on so many images only, of each class in proportion.
         use_test_set: bool, evaluate the model that is kept on the test set, once, at the end. False
             for runs among which one chooses: a test set that was chosen by tells nothing any more.
         run_dir: None, or a path; None is a new folder `runs/<dataset>-<preset>`.
@@ -261,9 +264,9 @@ class TrainConfig:
     optimizer: str | None = None
     ema_momentum: float | None = None
     global_clipnorm: float | None = None
-    # Off by default: the cosine gains most of its accuracy in the last third, when the learning
-    # rate gets small. The published example stopped early at 64 % of its peak learning rate, and
-    # gave that gain away.
+    # Off by default: accuracy still rises in the last third of a cosine, when the learning rate
+    # gets small. The published example stopped early at 64 % of its peak learning rate, and gave
+    # that gain away.
     early_stopping_patience: int | None = None
     keep_weights: str | None = None
     seed: int = 0
@@ -280,6 +283,12 @@ class TrainConfig:
     data_parallel: bool = False
 
     def __post_init__(self):
+        for name in ("dataset", "initial_weights", "run_dir"):
+            value = getattr(self, name)
+            if isinstance(value, os.PathLike):  # as text, which `config.json` can hold
+                object.__setattr__(self, name, os.fspath(value))
+            elif not isinstance(value, str) and (value is not None or name == "dataset"):
+                raise ValueError(f"{name} must be a text or a path, got {value!r}.")
         preset_config(self.preset)  # raises and lists the presets if there is none of that name
         _check_choice("recipe", self.recipe, RECIPES)
         _check_choice("precision", self.precision, PRECISIONS)
@@ -363,6 +372,13 @@ def _check_network(network):
                 f"network holds {name!r}, which is no argument of ShiftViT that a run can choose. "
                 f"Those are: {', '.join(sorted(known - fields))}."
             )
+        try:
+            json.dumps(network[name])
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"network: {name} must be what JSON can hold (numbers, texts, lists, dicts), so "
+                f"that a run can be resumed; got {network[name]!r}."
+            ) from error
 
 
 def _check_choice(name, value, choices):

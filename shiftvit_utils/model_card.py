@@ -15,8 +15,8 @@ _METRICS = {
     "top5": ("top_5_accuracy", "top-5 accuracy"),
 }
 _SETTINGS = (
-    *("recipe", "augmentation", "mixup_alpha", "cutmix_alpha", "batch_size", "lr_max"),
-    *("weight_decay", "label_smoothing"),
+    *("recipe", "optimizer", "augmentation", "mixup_alpha", "cutmix_alpha", "batch_size"),
+    *("lr_max", "warmup_fraction", "weight_decay", "label_smoothing", "ema_momentum"),
 )
 
 
@@ -199,7 +199,9 @@ def _results(model):
 def _training(model):
     config, metrics = model.config, model.metrics
     minutes = metrics["train_seconds"] / 60
-    settings = ", ".join(f"{key} {config[key]}" for key in _SETTINGS if config.get(key) is not None)
+    # A run that names no optimizer had AdamW, whatever its recipe has become since.
+    known = {**config, "optimizer": config.get("optimizer") or "adamw"}
+    settings = ", ".join(f"{key} {known[key]}" for key in _SETTINGS if known.get(key) is not None)
     start = "the weights of an earlier run" if config.get("initial_weights") else "random weights"
     versions = ", ".join(f"{name} {version}" for name, version in metrics["versions"].items())
     return (

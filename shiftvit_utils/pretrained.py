@@ -64,12 +64,15 @@ def trained_with(weights):
         weights: as in `load_weights`.
 
     Returns:
-        dict; empty for a file by itself, which does not say.
+        dict; empty for a file that is not the `model.keras` of a run folder: it does not say.
     """
     if weights in SHIPPED:
         return shipped_record(weights)["config"]
-    config_path = RunFolder(weights).config_path
-    return json.loads(config_path.read_text()) if config_path.is_file() else {}
+    path = Path(weights)
+    run = RunFolder(path if path.is_dir() else path.parent)
+    if path not in (run.path, run.model_path) or not run.config_path.is_file():
+        return {}
+    return json.loads(run.config_path.read_text())
 
 
 def save_weights(network, path, record):

@@ -8,8 +8,10 @@ config.json        the configuration of the run
 metrics.json       written last, so its presence means that the run is complete
 """
 
+import contextlib
 import csv
 import dataclasses
+import errno
 import io
 import itertools
 import json
@@ -119,19 +121,24 @@ class RunFolder:
         """Whether the run has ended."""
         return self.metrics_path.is_file()
 
-    def prepare(self, config, bytes_needed):
-        """Makes the folder ready for a run, before any time is spent on training.
+    @contextlib.contextmanager
+    def prepared(self, config, bytes_needed, validation_id=None):
+        """Makes the folder ready for a run, and keeps it from other processes while that lasts.
 
         Args:
             config: the resolved `TrainConfig`.
             bytes_needed: int, about how much the run will write.
+            validation_id: None, or that of the `Dataset`: a run resumes with the same one only.
 
         Raises:
             FileExistsError: if there is a run and `resume` is False.
+            BlockingIOError: if another process is training in the folder.
             ValueError: if the run in the folder has another configuration, or a damaged one.
             OSError: if the folder cannot be written or the disk is too full.
         """
         settings = dataclasses.asdict(config)
+        if validation_id is not None:
+            settings["validation_id"] = validation_id
         if self.config_path.is_file():
             if not config.resume:
                 raise FileExistsError(
@@ -143,7 +150,7 @@ class RunFolder:
             differing = [
                 f"{name}: {before.get(name)!r} in the folder, {value!r} now"
                 for name, value in settings.items()
-                if name not in MAY_DIFFER and before.get(name) != value
+                if name not in MAY_DIFFER | {"validation_id"} and before.get(name) != value
             ]
             if differing:
                 raise ValueError(
@@ -151,25 +158,36 @@ class RunFolder:
                     f"({'; '.join(differing)}). Use the same "
                     "arguments, or give another run_dir."
                 )
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            for left_behind in self.path.glob(".partial-*"):  # by a process that was killed
-                left_behind.unlink()
-            free = shutil.disk_usage(self.path).free
-            if free >= bytes_needed:
-                self.write_json(self.config_path, settings)
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"The run folder cannot be written ({error.strerror}); give another run_dir",
-                str(self.path),
-            ) from error
-        if free < bytes_needed:
-            raise OSError(
-                f"{self.path}: the disk has {free / 2**20:.0f} MiB free, a run of this model "
-                "needs about "
-                f"{bytes_needed / 2**20:.0f} MiB. Free some space or give another run_dir."
-            )
+            if before.get("validation_id", validation_id) != validation_id:
+                raise ValueError(
+                    f"Cannot resume {self.path}: this copy of {config.dataset!r} holds back other "
+                    "images for validation than the run did, which would be among those trained "
+                    "on. Use the copy that the run began with, or give another run_dir."
+                )
+        with contextlib.ExitStack() as stack:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(_locked(self.path))
+                for left_behind in self.path.glob(".partial-*"):  # by a process that was killed
+                    left_behind.unlink()
+                free = shutil.disk_usage(self.path).free
+                if free >= bytes_needed:
+                    self.write_json(self.config_path, settings)
+            except BlockingIOError:
+                raise
+            except OSError as error:
+                raise OSError(
+                    error.errno,
+                    f"The run folder cannot be written ({error.strerror}); give another run_dir",
+                    str(self.path),
+                ) from error
+            if free < bytes_needed:
+                raise OSError(
+                    f"{self.path}: the disk has {free / 2**20:.0f} MiB free, a run of this model "
+                    "needs about "
+                    f"{bytes_needed / 2**20:.0f} MiB. Free some space or give another run_dir."
+                )
+            yield
 
     def write_json(self, path, content):
         """Writes a JSON file whole or not at all."""
@@ -272,11 +290,39 @@ class RunFolder:
             FileNotFoundError: if the run has not ended.
             ValueError: if the file is damaged.
         """
+        if not self.path.is_dir():
+            raise FileNotFoundError(f"There is no run folder {str(self.path)!r}: check the path.")
         if not self.is_complete:
             raise FileNotFoundError(
                 f"{self.metrics_path} does not exist: that run has not ended. Resume it first."
             )
         return _read_json(self.metrics_path)
+
+
+@contextlib.contextmanager
+def _locked(folder):
+    """Holds a folder for this process. The system lets go of it however the process ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows cannot lock a folder
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BlockingIOError(
+                errno.EWOULDBLOCK,
+                "Another process is training in this run folder. Let it end, or give another "
+                "run_dir",
+                str(folder),
+            ) from error
+        except OSError:  # a file system without locks, as some that are mounted over the network
+            pass
+        yield
+    finally:
+        os.close(handle)
 
 
 class _FileInMemory(io.BytesIO):

@@ -1,6 +1,11 @@
-"""Prints the result of a finished run: `python -m shiftvit_utils.show_run [RUN_DIR]`."""
+"""Prints the result of a finished run: `python -m shiftvit_utils.show_run [RUN]`.
 
+RUN is a run folder, or a notebook 05 that papermill executed. Without it, the run that ended last.
+"""
+
+import json
 import sys
+from pathlib import Path
 
 from shiftvit_utils.run_folder import RunFolder, runs_root
 
@@ -15,6 +20,23 @@ def newest_run():
     if not runs:
         raise FileNotFoundError(f"No finished run in {runs_root()}. `make train` makes one.")
     return max(runs, key=lambda run: run.metrics_path.stat().st_mtime)
+
+
+def run_of(path):
+    """The run folder that is meant.
+
+    Args:
+        path: str or Path of a run folder, or of an executed notebook 05: its parameter `run_dir`,
+            or without one the run that ended last.
+
+    Returns:
+        `RunFolder`.
+    """
+    path = Path(path)
+    if path.suffix != ".ipynb":
+        return RunFolder(path)
+    parameters = json.loads(path.read_text())["metadata"]["papermill"]["parameters"]
+    return RunFolder(parameters["run_dir"]) if parameters.get("run_dir") else newest_run()
 
 
 def summary(run):
@@ -44,4 +66,4 @@ def summary(run):
 
 
 if __name__ == "__main__":
-    print(summary(RunFolder(sys.argv[1]) if len(sys.argv) > 1 else newest_run()))
+    print(summary(run_of(sys.argv[1]) if len(sys.argv) > 1 else newest_run()))

@@ -66,12 +66,14 @@ def train(config):
     Raises:
         ValueError: for a configuration that cannot run; before any training.
         FileExistsError: if the run folder holds a run and `config.resume` is False.
+        BlockingIOError: if another process is training in the run folder.
         OSError: if the run folder cannot be written, or the disk fills up; what was saved before
             stays intact.
         FloatingPointError: if the loss becomes infinite or NaN.
     """
     start = time.perf_counter()
-    _check_split(config)
+    before = trained_with(config.initial_weights) if config.initial_weights is not None else {}
+    _check_split(config, before)
     dataset = load_dataset(
         config.dataset,
         validation_size=config.validation_size,
@@ -79,6 +81,7 @@ def train(config):
         limit_train=config.limit_train,
     )
     print(dataset, flush=True)
+    _check_copy(config, before, dataset)
     config = config.resolved(num_train=len(dataset.x_train))
     batches = TrainingBatches(
         dataset.x_train,
@@ -96,24 +99,27 @@ def train(config):
                 f"batch_size={config.batch_size} is not divisible by the {num_devices} devices."
             )
         model = _compiled_classifier(config, dataset, batches.steps_per_epoch)
-        run.prepare(config, bytes_needed=BYTES_PER_PARAMETER * model.count_params())
-        print(_headline(config, model, run, num_devices), flush=True)
-        print(f"data and model ready after {time.perf_counter() - start:.1f} s", flush=True)
-        if run.is_complete:
-            print(
-                "This run is complete already. For another, give another run_dir or seed.",
-                flush=True,
-            )
-        else:
-            _fit(config, model, run, dataset, batches)
-            _evaluate(config, model, run, dataset)
+        bytes_needed = BYTES_PER_PARAMETER * model.count_params()
+        with run.prepared(config, bytes_needed, dataset.validation_id):
+            print(_headline(config, model, run, num_devices), flush=True)
+            print(f"data and model ready after {time.perf_counter() - start:.1f} s", flush=True)
+            if run.is_complete:
+                print(
+                    "This run is complete already. For another, give another run_dir or seed.",
+                    flush=True,
+                )
+            else:
+                _fit(config, model, run, dataset, batches)
+                _evaluate(config, model, run, dataset)
         kept_model, _ = load_model(run.model_path)
     return TrainResult(run, kept_model, dataset, run.read_metrics(), run.read_history())
 
 
-def _check_split(config):
-    """Refuses to validate on images that the weights to start from were trained on."""
-    before = trained_with(config.initial_weights) if config.initial_weights is not None else {}
+def _check_split(config, before):
+    """Refuses to validate on images that the weights to start from were trained on.
+
+    `before` are the settings of the run that they come from, as far as they are known.
+    """
     if before.get("dataset") != config.dataset:
         return
     split = {name: before[name] for name in ("seed", "validation_size")}
@@ -122,6 +128,19 @@ def _check_split(config):
             f"initial_weights={config.initial_weights!r} were trained on {config.dataset!r} with "
             f"seed={split['seed']!r} and validation_size={split['validation_size']!r}. Give these "
             "two here as well: otherwise validation images would be among those trained on."
+        )
+
+
+def _check_copy(config, before, dataset):
+    """The same, for a copy of the data that is split by another rule under the same seed."""
+    if before.get("dataset") != config.dataset:
+        return
+    if before.get("validation_id", dataset.validation_id) != dataset.validation_id:
+        raise ValueError(
+            f"initial_weights={config.initial_weights!r} were trained on another copy of "
+            f"{config.dataset!r}, which held back other images: validation images of this copy "
+            f"({dataset.source}) would be among those trained on. Use that copy, or leave "
+            "initial_weights out."
         )
 
 

@@ -202,6 +202,15 @@ def test_every_group_has_one_baseline_and_every_point_makes_a_run():
 
 
 @pytest.mark.backend_free
+def test_the_recipes_baseline_is_named_as_what_it_is():
+    optimizer, activation, norm = points_of(["recipe"])[0].name.split(", ")
+    assert optimizer.lower() == RECIPES["light"]["optimizer"]
+    network = ShiftViT.from_preset("micro", **RECIPES["light"].get("network", {})).get_config()
+    assert activation.lower() == network["activation"]
+    assert norm == f"{network['normalization']} norm"
+
+
+@pytest.mark.backend_free
 def test_blocks_are_traded_against_mlps_at_about_the_same_cost():
     costs = [
         sum(

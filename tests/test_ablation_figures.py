@@ -1,4 +1,4 @@
-"""What the ablation's figure and its table of differences hold."""
+"""What the ablation's figures and its table of differences hold."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shiftvit_utils.ablation import summary
-from shiftvit_utils.ablation_figures import ablation_figure
+from shiftvit_utils.ablation_figures import ablation_figure, compare_sweeps_figure
 
 pytestmark = pytest.mark.backend_free
 
@@ -51,3 +51,24 @@ def test_every_run_is_a_dot_and_the_baseline_is_marked():
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == ["1 (baseline)", "2", "3"]
     assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first point stands on top
+
+
+def test_sweeps_are_compared_each_with_its_own_baseline():
+    lower = [row | {"val_top1": row["val_top1"] / 2} for row in ROWS]
+    axes = compare_sweeps_figure({"first": ROWS, "second": lower}, ["pixels"]).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["pixels: 2", "pixels: 3"]
+    markers = {
+        bars.get_label(): (bars[0].get_xdata(), bars[0].get_ydata()) for bars in axes.containers
+    }
+    assert markers["first"][0] == pytest.approx([-10, -22])
+    assert markers["second"][0] == pytest.approx([-5, -11])
+    for row in range(2):  # side by side in the row of their point
+        assert row - 0.5 < markers["first"][1][row] < markers["second"][1][row] < row + 0.5
+    first, _ = axes.containers[0].lines[2][0].get_segments()
+    half = 2 * 100 * math.sqrt(0.0004 / 3 + 0.0007 / 3)
+    assert first[:, 0] == pytest.approx([-10 - half, -10 + half])
+
+
+def test_sweeps_with_other_groups_are_refused():
+    with pytest.raises(ValueError, match="No baseline for 'pixels'"):
+        compare_sweeps_figure({"first": ROWS, "second": ROWS[3:]}, ["pixels"])

@@ -329,3 +329,22 @@ def test_a_recipe_and_a_run_both_have_a_word_on_the_network():
     assert config.network == {"normalization": "group"}
     assert TrainConfig(recipe="fast").resolved(40_000).network == {"normalization": "batch"}
     assert TrainConfig(recipe="light").resolved(40_000).network is None
+
+
+def test_paths_may_be_paths():
+    config = TrainConfig(dataset=Path("a/b"), run_dir=Path("runs") / "c", initial_weights=Path("w"))
+    assert json.loads(json.dumps(dataclasses.asdict(config)))["run_dir"] == str(Path("runs/c"))
+    assert (config.dataset, config.initial_weights) == (str(Path("a/b")), "w")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("dataset", None), ("dataset", 3), ("initial_weights", 3), ("run_dir", 1.5)]
+)
+def test_what_is_no_path_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be a text or a path, got {value!r}"):
+        TrainConfig(**{name: value})
+
+
+def test_a_network_that_no_file_can_hold_is_refused():
+    with pytest.raises(ValueError, match="network: kernel_initializer must be what JSON can hold"):
+        TrainConfig(network={"kernel_initializer": object()})

@@ -69,6 +69,22 @@ def test_digits_are_the_real_ones_repeated(capsys):
     assert (blocks == blocks[:, :, :1, :, :1, :1]).all()
 
 
+def test_validation_id_says_which_images_are_held_back():
+    first = load_dataset("digits", validation_size=100)
+    assert len(first.validation_id) == 16
+    assert first.validation_id == load_dataset("digits", validation_size=100).validation_id
+    # Fewer images to train on leave those to validate on as they are.
+    fewer = load_dataset("digits", validation_size=100, limit_train=200)
+    assert fewer.validation_id == first.validation_id
+    others = [
+        load_dataset("digits", validation_size=100, seed=1),
+        load_dataset("digits", validation_size=101),
+        Dataset(**{**vars(first), "y_val": first.y_val[::-1].copy()}),
+        Dataset(**{**vars(first), "x_val": first.x_val[:, ::-1]}),  # not contiguous
+    ]
+    assert len({first.validation_id, *(other.validation_id for other in others)}) == 5
+
+
 def test_digits_sizes_and_proportions():
     data = load_dataset()
     assert [len(data.y_train), len(data.y_val), len(data.y_test)] == [1149, 288, 360]

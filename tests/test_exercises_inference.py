@@ -88,6 +88,7 @@ def softmax_with_one_maximum(logits):
 
 RIGHT = [
     (exercises.check_temperature, 4),
+    (exercises.check_temperature, 4 / np.log(0.73 / 0.27)),  # from the rounded percentages
     (exercises.check_softmax, lambda logits: scipy.special.softmax(logits, axis=-1)),
     (exercises.check_softmax, softmax_of_float32),
     (exercises.check_top_k, top_k),

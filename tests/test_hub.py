@@ -171,7 +171,7 @@ def test_front_matter_says_what_the_run_measured(run, tmp_path):
     assert text.startswith("\n# Pets: 4\n")
     assert "| test | 93.75% | 100.00% | 0.250 |" in text
     assert "| validation | 91.25% | 98.75% | 0.500 |" in text
-    assert "7 epochs from random weights, seed 3; recipe small" in text
+    assert "7 epochs from random weights, seed 3; recipe small, optimizer adamw" in text
     assert "/home/ada" not in text, "a card is public: no path of a machine"
 
 

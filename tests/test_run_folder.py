@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 import types
 
@@ -90,7 +92,8 @@ def make(folder, complete):
 
 def prepared(run, bytes_needed=0, **settings):
     config = TrainConfig(**settings).resolved(num_train=1000)
-    run.prepare(config, bytes_needed=bytes_needed)
+    with run.prepared(config, bytes_needed):
+        pass
     return config
 
 
@@ -170,6 +173,43 @@ def test_a_run_is_not_overwritten(run):
 def test_config_file_says_all_settings(run):
     config = prepared(run, preset="nano", epochs=7, lr_max=0.01)
     assert json.loads(run.config_path.read_text()) == dataclasses.asdict(config)
+
+
+HOLD = """
+import sys, fcntl, os
+fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.backend_free
+@pytest.mark.skipif(os.name != "posix", reason="Windows cannot lock a folder")
+def test_a_folder_in_which_another_process_trains_is_left_alone(run):
+    prepared(run)
+    half_written = run.path / ".partial-1-model.keras"
+    half_written.touch()
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", HOLD, run.path], stdin=pipe, stdout=pipe) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(BlockingIOError, match=r"Another process is training.*another run_dir"):
+            prepared(run, resume=True)
+        assert half_written.exists()
+        other.kill()  # however it ends, the folder is free then
+        other.wait()
+    prepared(run, resume=True)
+    assert not half_written.exists()
+
+
+@pytest.mark.backend_free
+@pytest.mark.skipif(os.name != "posix", reason="Windows cannot lock a folder")
+def test_a_file_system_without_locks_is_no_hindrance(run, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    prepared(run)
+    assert run.config_path.is_file()
 
 
 @pytest.mark.backend_free
@@ -258,9 +298,11 @@ def test_history_is_read_as_it_was_written(tmp_path_factory, rows):
 def test_new_folder_has_no_history_and_no_metrics(run):
     assert run.read_history() == []
     assert not run.is_complete
-    with pytest.raises(FileNotFoundError, match=r"metrics.json does not exist.*Resume"):
+    with pytest.raises(FileNotFoundError, match=r"There is no run folder .*check the path"):
         run.read_metrics()
     run.path.mkdir()
+    with pytest.raises(FileNotFoundError, match=r"metrics.json does not exist.*Resume"):
+        run.read_metrics()
     run.write_json(run.metrics_path, {"test_top1": 0.5})
     assert run.is_complete
     assert run.read_metrics() == {"test_top1": 0.5}

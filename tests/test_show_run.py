@@ -2,11 +2,12 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from shiftvit_utils.run_folder import RunFolder
-from shiftvit_utils.show_run import newest_run, summary
+from shiftvit_utils.show_run import newest_run, run_of, summary
 
 pytestmark = pytest.mark.backend_free
 METRICS = {
@@ -47,3 +48,14 @@ def test_summary(tmp_path):
     text = summary(RunFolder(tmp_path / "run"))
     for part in ("98.33% top-1", "100.00% top-5", "124,018", "80 epochs", "2:05 min", "jax"):
         assert part in text
+
+
+def test_run_of_an_executed_notebook(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHIFTVIT_RUNS", str(tmp_path))
+    finished(tmp_path / "newest", age=0)
+    notebook = tmp_path / "out.ipynb"
+    for given, meant in (("elsewhere/x", "elsewhere/x"), (None, tmp_path / "newest")):
+        parameters = {"dataset": "digits"} | ({"run_dir": given} if given else {})
+        notebook.write_text(json.dumps({"metadata": {"papermill": {"parameters": parameters}}}))
+        assert run_of(notebook).path == Path(meant)
+    assert run_of(tmp_path / "newest").path == tmp_path / "newest"

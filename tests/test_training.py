@@ -506,14 +506,16 @@ def test_last_weights_are_the_averaged_ones_if_there_are_any(data, tmp_path):
 
 def test_kept_weights_cannot_change_when_a_run_is_resumed(data, tmp_path, no_fit):
     run = RunFolder(tmp_path / "run")
-    run.prepare(tiny_config(data, run.path).resolved(60), bytes_needed=0)
+    with run.prepared(tiny_config(data, run.path).resolved(60), bytes_needed=0):
+        pass
     with pytest.raises(ValueError, match="keep_weights: None in the folder, 'last' now"):
         train(tiny_config(data, run.path, resume=True, keep_weights="last"))
 
 
 def test_a_run_from_before_the_settings_of_keras_io_2022_resumes(data, tmp_path, monkeypatch):
     run = RunFolder(tmp_path / "run")
-    run.prepare(tiny_config(data, run.path).resolved(60), bytes_needed=0)
+    with run.prepared(tiny_config(data, run.path).resolved(60), bytes_needed=0):
+        pass
     settings = json.loads(run.config_path.read_text())
     new = ("decay_all", "drop_path_ramp", "shift_variant", "group_channels", "keep_weights")
     run.config_path.write_text(
@@ -966,7 +968,8 @@ def test_bad_run_folders_fail_before_training(data, tmp_path, no_fit, monkeypatc
     with pytest.raises(OSError, match="run folder cannot be written"):
         train(tiny_config(data, tmp_path / "file" / "run"))
     run = RunFolder(tmp_path / "taken")
-    run.prepare(tiny_config(data, run.path).resolved(60), bytes_needed=0)
+    with run.prepared(tiny_config(data, run.path).resolved(60), bytes_needed=0):
+        pass
     with pytest.raises(FileExistsError, match="already holds a run"):
         train(tiny_config(data, run.path))
     with pytest.raises(ValueError, match="epochs: 3 in the folder, 4 now"):
@@ -1014,12 +1017,57 @@ def test_a_run_starts_from_the_weights_of_another(plain, data, tmp_path, form):
     assert result.metrics["val_top1"] == plain.result.metrics["val_top1"]
 
 
+@pytest.mark.parametrize("form", ["folder", "model"])
 @pytest.mark.parametrize("change", [{"seed": 1}, {"validation_size": 12}])
 def test_weights_are_not_validated_on_what_they_were_trained_on(
-    plain, data, tmp_path, no_fit, change
+    plain, data, tmp_path, no_fit, change, form
 ):
-    start = str(plain.result.run.path)
+    source = plain.result.run
+    start = str(source.path if form == "folder" else source.model_path)
     config = tiny_config(data, tmp_path / "run", initial_weights=start, **change)
     with pytest.raises(ValueError, match=r"trained on .*seed=0 and validation_size=None.*two here"):
         train(config)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def reordered_copy(data, tmp_path):
+    """A run and its data, which have since come in another order."""
+    copy = tmp_path / "copy.npz"
+    with np.load(data) as file:
+        arrays = {name: file[name] for name in file if "val" not in name}
+    np.savez(copy, **arrays)
+    run = train(tiny_config(copy, tmp_path / "run", epochs=1)).run
+    order = np.random.default_rng(0).permutation(len(arrays["y_train"]))
+    reordered = {name: arrays[name][order] for name in ("x_train", "y_train")}
+    np.savez(copy, **arrays | reordered)  # the same images; the same seed holds back others
+    return run, copy
+
+
+def test_weights_are_not_validated_on_another_copys_split(reordered_copy, tmp_path, no_fit):
+    run, copy = reordered_copy
+    for start in (run.path, run.model_path):
+        with pytest.raises(ValueError, match=r"another copy of .*would be among those trained on"):
+            train(tiny_config(copy, tmp_path / "second", initial_weights=start))
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_run_does_not_resume_on_another_copys_split(reordered_copy, no_fit):
+    run, copy = reordered_copy
+    run.metrics_path.unlink()
+    with pytest.raises(ValueError, match=r"Cannot resume .*holds back other images"):
+        train(tiny_config(copy, run.path, epochs=1, resume=True))
+
+
+def test_a_run_of_before_splits_were_recorded_resumes(plain, data, tmp_path, monkeypatch):
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(plain.result.run.path, run.path)
+    run.metrics_path.unlink()
+    settings = json.loads(run.config_path.read_text())
+    assert len(settings.pop("validation_id")) == 16
+    run.config_path.write_text(json.dumps(settings))
+    monkeypatch.setattr(
+        keras.Model, "fit", lambda *_, **__: (_ for _ in ()).throw(TrainingWouldStartError)
+    )
+    train(TrainConfig(**settings | {"run_dir": str(run.path), "resume": True}))  # nothing to do
+    assert run.is_complete

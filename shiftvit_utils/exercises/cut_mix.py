@@ -30,6 +30,7 @@ def check_cut_mix(function):
         function, "a box that hangs over the upper left corner (top and left < 0)", -2, -1, 4, 5
     )
     _check_box(function, "a box as large as the image", 0, 0, 6, 8)
+    _check_box(function, "a box beside the image (nothing of it is inside)", 7, 9, 2, 2)
 
 
 def _check_box(function, where, top, left, height, width):

@@ -30,7 +30,7 @@ def check_temperature(answer):
         raise WrongAnswerError("logits are divided by the temperature, it is not taken from them.")
     if temperature == 1:
         raise WrongAnswerError("a temperature of 1 changes nothing: [4, 0] stays [4, 0].")
-    if temperature != 4:
+    if not abs(temperature - 4) < 0.05:  # 73 % and 27 % are rounded
         raise WrongAnswerError(
             f"4 / {temperature:g} is {4 / temperature if temperature else np.inf:.3g}; it must be "
             "1."

@@ -53,7 +53,7 @@ def check_stage_shape(answer):
 
 @checker
 def check_parameter_counts(answer):
-    """04.2: parameters of an MLP, a block and a patch merging with 96 channels and ratio 4.
+    """04.2: parameters of an MLP, a block and a patch merging with 64 channels and ratio 3.
 
     Args:
         answer: dictionary with the keys "mlp", "block" and "merging", values int.
@@ -68,7 +68,8 @@ def check_parameter_counts(answer):
         raise WrongAnswerError(f"the dictionary lacks {', '.join(sorted(missing))}.")
     if any(answer[name] is Ellipsis for name in ("mlp", "block", "merging")):
         raise NotImplementedError
-    c, h = 96, 4 * 96  # channels, hidden units
+    ratio = 3
+    c, h = 64, ratio * 64  # channels, hidden units
     kernels, biases, norm = 2 * c * h, h + c, 2 * c
     mlp, block, merging = kernels + biases, kernels + biases + norm, 4 * c * 2 * c + norm
     # What a learner might take the shift for: a number each direction, a depthwise kernel, ...
@@ -80,11 +81,11 @@ def check_parameter_counts(answer):
             kernels + h: "the second dense layer has a bias too.",
             kernels + c: "the first dense layer has a bias too, one for each hidden unit.",
             kernels + 2 * c: "the first bias has one number for each *hidden* unit.",
-            c * h + h: "there are two dense layers: C → 4C and 4C → C.",
-            2 * (c * c + c): "you forgot the ratio: there are 4 * 96 hidden units.",
-            c * h + h + h * h + h: "the second dense layer goes back to C channels, not to 4C.",
-            c * h + h + h * 4 * h + 4 * h: "you applied the ratio twice: C → 4C → C.",
-            c * 4 * h + 4 * h + 4 * h * c + c: "you applied the ratio twice: C → 4C → C.",
+            c * h + h: "there are two dense layers: C → 3C and 3C → C.",
+            2 * (c * c + c): "you forgot the ratio: there are 3 * 64 hidden units.",
+            c * h + h + h * h + h: "the second dense layer goes back to C channels, not to 3C.",
+            c * h + h + (h + 1) * ratio * h: "you applied the ratio twice: C → 3C → C.",
+            (2 * c + 1) * ratio * h + c: "you applied the ratio twice: C → 3C → C.",
             block: "that is the whole block: leave the normalisation out.",
         },
         "block": {

@@ -63,7 +63,8 @@ class Box(Group):
     def square_of(self, row, column, cells=1, color=PALETTE["vermillion"]):
         """An outline around `cells` × `cells` cells, the upper left one in `row`, `column`."""
         cell = self.front.image.width / self.values.shape[1]
-        square = Square(cells * cell, color=color, stroke_width=4)
+        # In front of the boxes, over which it flies while they fade in.
+        square = Square(cells * cell, color=color, stroke_width=4).set_z_index(1)
         corner = self.front.image.get_corner(UP + LEFT)
         half = cells / 2
         return square.move_to(corner + cell * ((column + half) * RIGHT + (row + half) * DOWN))
@@ -153,7 +154,7 @@ class Pyramid(CourseScene):
         lines.set_stroke("#FFFFFF", 1)
         cell = self.side / count
         row, column = self.tracked
-        patch = Square(cell, color=PALETTE["vermillion"], stroke_width=4)
+        patch = Square(cell, color=PALETTE["vermillion"], stroke_width=4).set_z_index(1)
         patch.move_to([left + (column + 0.5) * cell, top - (row + 0.5) * cell, 0])
         size = self.patch_size
         self.play(ReplacementTransform(large, photo), FadeIn(self.labels[0]), run_time=0.8)

@@ -96,7 +96,8 @@ class ShiftBlock(CourseScene):
         self.mix_channels(s_maps[0])
         b_maps = self.column(3, self.b, PALETTE["purple"], limits=self.branch_limits())
         self.d_maps = self.column(4, self.b, PALETTE["purple"], limits=self.branch_limits())
-        self.y_maps = self.column(5, self.at_inference, PALETTE["sky"])
+        limits = self.output_limits()
+        self.y_maps = self.column(5, self.at_inference, PALETTE["sky"], limits=limits)
         self.s_maps, self.b_maps = s_maps, b_maps
         self.say(
             "The shortcut leaves <b>after</b> the shift:\nthe branch is added to s, not to x.",
@@ -115,6 +116,12 @@ class ShiftBlock(CourseScene):
         """Wide enough for what drop path keeps, which it scales up."""
         scale = 1 / (1 - self.drop_path_rate)
         values = scale * self.b[..., self.channel]
+        return float(values.min()), float(values.max())
+
+    def output_limits(self):
+        """Wide enough for the sum at inference, and for that of a kept branch in training."""
+        kept = self.s + self.b / (1 - self.drop_path_rate)
+        values = np.stack([self.at_inference, self.s, kept])[..., self.channel]
         return float(values.min()), float(values.max())
 
     def heading(self, column):

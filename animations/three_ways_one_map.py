@@ -29,7 +29,7 @@ SLICE_ASSIGN = (
     "y[..., 4] = x[..., 4]",
 )
 CROP_AND_PAD = "y = shift(x, num_div=5)"
-CONVOLUTION = "y = ops.depthwise_conv(x, kernel, padding='same')"
+CONVOLUTION = "y = ops.depthwise_conv(\n    x, kernel, padding='same')"
 # Row and column of the only 1 in each channel's 3×3 kernel: where its value comes from.
 ONES = ((1, 2), (1, 0), (2, 1), (0, 1), (1, 1))
 
@@ -76,13 +76,13 @@ class ThreeWaysOneMap(CourseScene):
             arrows.add(arrow.move_to(x * RIGHT + (self.row_y[0] + 0.76) * UP))
         heading = self.name_of_row("x, five channels", "", 0)
         self.begin(*self.maps["x"], arrows, heading, credit=CREDIT)
-        codes = (SLICE_ASSIGN[0], CROP_AND_PAD, "y = ops.depthwise_conv(x, kernel)")
+        self.codes = (SLICE_ASSIGN[0], CROP_AND_PAD, CONVOLUTION)
         captions = (
             "<b>Slice assignment</b>: write each channel one cell further.",
             "<b>Crop and pad</b>: the library's own shift.",
             "<b>Convolution</b>, one fixed 3×3 kernel a channel:\na single 1 picks a neighbour.",
         )
-        zipped = zip(self.results.items(), codes, captions, strict=True)
+        zipped = zip(self.results.items(), self.codes, captions, strict=True)
         for k, ((way, values), code, words) in enumerate(zipped):
             self.maps[way] = self.row(values, k + 1)
             heading = self.name_of_row(way, code, k + 1)

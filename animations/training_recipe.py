@@ -56,7 +56,7 @@ class TrainingRecipe(CourseScene):
     title = "The learning rate and one weight"
     steps = 120
     warmup_steps = 12
-    lr_max = 0.2
+    lr_max = 0.1
     batch = 4  # pixels
     image_size = 48  # pixels
     seed = 5

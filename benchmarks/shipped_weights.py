@@ -8,6 +8,7 @@ card are those.
 """
 
 import argparse
+import hashlib
 import json
 from pathlib import Path
 
@@ -39,6 +40,17 @@ def pack(run_dir):
     runs[str(len(runs) + 1)] = {**record, "history": run.read_history()}
     TRAINING.write_text(json.dumps(runs, indent=1) + "\n")
     print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, {model.count_params():,} parameters")
+
+
+def digest(path):
+    """SHA-256 of the names and bytes of all arrays, without the record beside them."""
+    import numpy as np
+
+    found = hashlib.sha256()
+    with np.load(path, allow_pickle=False) as archive:
+        for name in sorted(set(archive.files) - {"record"}):
+            found.update(name.encode() + archive[name].tobytes())
+    return found.hexdigest()
 
 
 def evaluate(json_path, folder=None, into_record=False):
@@ -92,6 +104,7 @@ def evaluate(json_path, folder=None, into_record=False):
         "versions": versions(),
         "data_source": dataset.source,
         "bytes": shipped_path(DATASET).stat().st_size,
+        "sha256_of_arrays": digest(shipped_path(DATASET)),
         "parameters": classifier.model.count_params(),
         "test": classification_metrics(logits, labels),
         "validation": classification_metrics(of_validation, dataset.y_val),

@@ -152,15 +152,21 @@ def run_sweep(points, seeds, folder, notebook, parameters, workers=1, run=subpro
             pool.submit(_run_one, path, point, seed, notebook, parameters, run): (point, seed)
             for path, (point, seed) in jobs.items()
         }
-        for count, future in enumerate(concurrent.futures.as_completed(futures), start=1):
-            point, seed = futures[future]
-            error = future.result()
-            word = "FAILED" if error else "done"
-            print(
-                f"{count}/{len(jobs)} {point.group}: {point.name}, seed {seed}: {word}", flush=True
-            )
-            if error:
-                failures.append(f"{point.group}: {point.name}, seed {seed}\n{error}")
+        try:
+            for count, future in enumerate(concurrent.futures.as_completed(futures), start=1):
+                point, seed = futures[future]
+                error = future.result()
+                word = "FAILED" if error else "done"
+                print(
+                    f"{count}/{len(jobs)} {point.group}: {point.name}, seed {seed}: {word}",
+                    flush=True,
+                )
+                if error:
+                    failures.append(f"{point.group}: {point.name}, seed {seed}\n{error}")
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            print("Interrupted: what has begun is finished and kept, nothing more begins.")
+            raise
     if failures:
         raise RuntimeError(f"{len(failures)} of {len(jobs)} runs failed:\n\n" + "\n".join(failures))
 
@@ -212,7 +218,7 @@ _NONE_IS_A_VALUE = ("network", "limit_train", "initial_weights", "ema_momentum")
 
 def _differences(path, settings):
     """None, or how a finished run is not the one that is asked for."""
-    before = json.loads(RunFolder(path).config_path.read_text())
+    before = RunFolder(path).read_config()
     asked = json.loads(json.dumps(settings))
     # The folder holds the network as the recipe completed it.
     recipe = RECIPES[before["recipe"]]
@@ -257,7 +263,7 @@ def collect(points, seeds, folder):
             run = RunFolder(run_path(folder, point, seed))
             if not run.is_complete:
                 raise FileNotFoundError(f"{run.path} holds no finished run; run_sweep makes it.")
-            config, metrics = json.loads(run.config_path.read_text()), run.read_metrics()
+            config, metrics = run.read_config(), run.read_metrics()
             network = ShiftViT.from_preset(config["preset"], **(config["network"] or {}))
             measured = {name: metrics[name] for name in COLUMNS if name in metrics}
             cost = sum(layer.multiply_adds for layer in layer_costs(network))
@@ -274,10 +280,10 @@ def summary(rows, group):
         group: str.
 
     Returns:
-        list of dict, in the order of the rows: `point`, `seeds` (how many), `mean` of the
-        validation accuracy, `difference` from the baseline's mean, and `standard_error` of that
-        difference, with the spread of the seeds of both: NaN for a single seed, 0 for the baseline
-        itself. A difference below two standard errors may well be chance.
+        list of dict, in the order of the rows: `point`, `is_baseline`, `seeds` (how many), `mean`
+        of the validation accuracy, `difference` from the baseline's mean, and `standard_error` of
+        that difference, with the spread of the seeds of both: NaN for a single seed, 0 for the
+        baseline itself. A difference below two standard errors may well be chance.
 
     Raises:
         ValueError: if the group has no rows, or no baseline among them.
@@ -293,6 +299,7 @@ def summary(rows, group):
     return [
         {
             "point": point,
+            "is_baseline": point == baselines[0],
             "seeds": len(values),
             "mean": float(np.mean(values)),
             "difference": float(np.mean(values) - np.mean(baseline)),
@@ -317,12 +324,13 @@ def verdict(point):
     Returns:
         str.
 
-    >>> verdict(dict(point="none", seeds=3, mean=0.5, difference=-0.1, standard_error=0.01))
+    >>> numbers = dict(seeds=3, mean=0.5, difference=-0.1, standard_error=0.01)
+    >>> verdict(dict(point="none", is_baseline=False, **numbers))
     'none: 50.0 %, 10.0 points below the baseline (± 1.0)'
     """
     difference, error = 100 * point["difference"], 100 * point["standard_error"]
     line = f"{point['point']}: {100 * point['mean']:.1f} %"
-    if error == 0:
+    if point["is_baseline"]:
         return f"{line}, the baseline"
     side = "above" if difference > 0 else "below"
     line += f", {abs(difference):.1f} points {side} the baseline"

@@ -230,7 +230,9 @@ class EpochEnd(keras.callbacks.Callback):
         # After the history: a kill between the two repeats this epoch, and its row is cut off
         # before.
         is_last = epoch + 1 == self.epochs or self.should_stop
-        if is_last or (epoch + 1) % self.save_every_epochs == 0:
+        # An epoch that was resumed within it: `train` goes on from the state at its end.
+        in_parts = self.first_step > 0
+        if is_last or in_parts or (epoch + 1) % self.save_every_epochs == 0:
             self._save_state(epoch + 1, 0)
         print(epoch_line(self.history, self.epochs), flush=True)
         if self.should_stop:

@@ -120,7 +120,7 @@ SMALL_BATCH_SIZE = 64
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 KEEP_WEIGHTS = ("best", "last")
 # Arguments of `ShiftViT` that the data set and the run decide.
-NOT_OF_A_PRESET = {"self", "num_classes", "dtype", "name", "trainable"}
+NOT_OF_A_PRESET = {"self", "image_shape", "num_classes", "dtype", "name", "trainable"}
 
 # What each number must be: the least value of an int, or a test and its description.
 _INTS = {
@@ -301,6 +301,9 @@ class TrainConfig:
         _check_choice("keep_weights", self.keep_weights, (None, *KEEP_WEIGHTS))
         _check_choice("use_test_set", self.use_test_set, (True, False))
         _check_choice("jit", self.jit, ("auto", True, False))
+        _check_choice("resume", self.resume, (True, False))
+        _check_choice("data_parallel", self.data_parallel, (True, False))
+        _check_choice("horizontal_flip", self.horizontal_flip, (None, True, False))
         for name, minimum in _INTS.items():
             if name in _MAY_BE_NONE and getattr(self, name) is None:
                 continue

@@ -220,9 +220,8 @@ def _check(path, format):
     missing = [name for name in packages[backend] if importlib.util.find_spec(name) is None]
     if missing:
         raise ImportError(
-            f"{format!r} needs {', '.join(missing)} with the backend {backend!r}. "
-            'pip install "shiftvit-utils[export]" brings what is missing'
-            + (", [tensorflow] TensorFlow." if "tensorflow" in missing else ".")
+            f"{format!r} needs {', '.join(missing)} with the backend {backend!r}: "
+            f"pip install {' '.join(missing)}"
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {str(path.parent)!r} to write {path.name} to.")

@@ -85,9 +85,13 @@ def read_layout(
     folder = folder.resolve()  # so that "." has a name to print
     splits, notes = _find_splits(folder)
     class_names = _agreed_classes(folder, splits, expected_classes)
-    files, ignored = _list_images(folder, splits)
+    files, ignored, nested = _list_images(folder, splits)
     if ignored:
         notes.append(f"Ignored {ignored} file(s) that are not JPEG, PNG, BMP, GIF or WebP.")
+    if nested:
+        notes.append(
+            f"Not read: {len(nested)} folder(s) inside a class, such as {printable(nested[0])}."
+        )
     return FolderLayout(class_names, tuple(files), tuple(notes))
 
 
@@ -167,20 +171,19 @@ def _is_text(name: str) -> bool:
     return not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
 
 
-def _list_images(folder: Path, splits: dict[str, Path]) -> tuple[list[ImageFile], int]:
-    """Every image, and how many other files lie among them."""
+def _list_images(folder: Path, splits: dict[str, Path]) -> tuple[list[ImageFile], int, list[str]]:
+    """Every image, how many other files lie among them, and the folders that do."""
     files: list[ImageFile] = []
-    ignored = 0
+    ignored, nested = 0, []
     for split, split_folder in splits.items():
         for label, (class_name, class_folder) in enumerate(_sub_folders(split_folder).items()):
             with os.scandir(class_folder) as entries:
-                names = sorted(
-                    entry.name
-                    for entry in entries
-                    if not entry.name.startswith(".")
-                    and entry.name.lower() not in _SYSTEM_FILES
-                    and not _is_folder(entry)
-                )
+                seen = [
+                    (entry.name, _is_folder(entry))
+                    for entry in sorted(entries, key=lambda entry: entry.name)
+                    if not entry.name.startswith(".") and entry.name.lower() not in _SYSTEM_FILES
+                ]
+            names = [name for name, is_folder in seen if not is_folder]
             images = [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
             place = class_folder.relative_to(folder).as_posix()
             if not images:
@@ -189,5 +192,6 @@ def _list_images(folder: Path, splits: dict[str, Path]) -> tuple[list[ImageFile]
                     f"({', '.join(sorted(IMAGE_SUFFIXES))}), or remove class {class_name!r}."
                 )
             ignored += len(names) - len(images)
+            nested += [f"{place}/{name}" for name, is_folder in seen if is_folder]
             files += [ImageFile(f"{place}/{name}", split, label) for name in images]
-    return files, ignored
+    return files, ignored, nested

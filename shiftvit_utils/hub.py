@@ -121,4 +121,4 @@ def _load(run):
             f"{', '.join(map(repr, SHIPPED))} means weights that come with the library."
         )
     metrics = run.read_metrics()
-    return Classifier(run), json.loads(run.config_path.read_text()), metrics
+    return Classifier(run), run.read_config(), metrics

@@ -238,6 +238,11 @@ def _sixteen_to_eight_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
         raise ValueError("pixels outside 0..65535; save it as 8 or 16 bit")
+    if image.mode == "I" and 0 < values.max() <= 255:
+        raise ValueError(
+            f"32-bit pixels up to {values.max()}, which may mean 8 or 16 bits; save it as either "
+            "(an array: astype('uint8'))"
+        )
     # Pillow's own conversion clips at 255, which turns nearly every 16-bit image white. This is
     # 255 / 65535 of the value, rounded, in integers: floats would take several times the memory.
     eight_bits = Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))

@@ -80,6 +80,11 @@ class Classifier:
                 f"{os.path.basename(str(path))} takes images with {channels} channels; expected 3, "
                 "as build_classifier makes them."
             )
+        if None in (height, width):
+            raise ValueError(
+                f"{os.path.basename(str(path))} takes images of any size, so that nobody knows "
+                "which to resize to. Build it with a fixed image_shape."
+            )
         self.image_size: tuple[int, int] = (height, width)
 
     def __repr__(self) -> str:

@@ -1,12 +1,10 @@
 """What a run ran on: backend, device and versions, for the log and for `metrics.json`."""
 
-import importlib.metadata
+import importlib
 import os
 import platform
 
 import keras
-
-BACKEND_PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
 
 
 def describe_device():
@@ -34,8 +32,9 @@ def describe_device():
 
 def versions():
     """Versions of Python, Keras, NumPy, this package and the backend, by name."""
-    backend = BACKEND_PACKAGES[keras.backend.backend()]
-    found = {name: importlib.metadata.version(name) for name in ("keras", "numpy", backend)}
+    # Of the modules, not of what they were installed as: tensorflow-cpu is a tensorflow, too.
+    names = ("keras", "numpy", keras.backend.backend())
+    found = {name: importlib.import_module(name).__version__ for name in names}
     from shiftvit_utils import __version__
 
     return {"python": platform.python_version(), "shiftvit_utils": __version__, **found}

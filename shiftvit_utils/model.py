@@ -194,9 +194,10 @@ class ShiftViT(keras.Model):
             x = stage(x)  # all but the last: half the height and width, twice the channels
         if norm is not None:
             x = norm(x)
-        x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="average_pooling")(
-            x
-        )  # (N, channels)
+        pooling = keras.layers.GlobalAveragePooling2D(
+            data_format="channels_last", dtype="float32", name="average_pooling"
+        )
+        x = pooling(x)  # (N, channels)
         super().__init__(inputs=inputs, outputs=head(x), name=name, trainable=trainable)
 
         # --- Config ---

@@ -16,7 +16,8 @@ _METRICS = {
 }
 _SETTINGS = (
     *("recipe", "optimizer", "augmentation", "mixup_alpha", "cutmix_alpha", "batch_size"),
-    *("lr_max", "warmup_fraction", "weight_decay", "label_smoothing", "ema_momentum"),
+    *("lr_max", "warmup_fraction", "weight_decay", "label_smoothing", "ema_momentum", "network"),
+    *("limit_train", "precision"),
 )
 
 

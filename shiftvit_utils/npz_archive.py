@@ -59,14 +59,13 @@ def read_npz(
     """
     # Opened as the zip it should be: np.load would also accept a bare array or a pickle. And
     # opened here, because np.load leaves a damaged file open, which Windows cannot replace then.
-    with (
-        open(path, "rb") as file,
-        zipfile.ZipFile(file),
-        np.load(file, allow_pickle=False) as archive,
-    ):
-        wanted = [name for name in archive.files if names is None or name in names]
-        others = [name for name in archive.files if name not in wanted]
-        arrays = {name: archive[name] for name in wanted}
+    with open(path, "rb") as file:
+        with zipfile.ZipFile(file):
+            file.seek(0)  # from behind the table of contents, where np.load would go on reading
+        with np.load(file, allow_pickle=False) as archive:
+            wanted = [name for name in archive.files if names is None or name in names]
+            others = [name for name in archive.files if name not in wanted]
+            arrays = {name: archive[name] for name in wanted}
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):  # NumPy hands out other members as their bytes
             raise ValueError(f"{name!r} is no array")

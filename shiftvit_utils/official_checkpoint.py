@@ -140,7 +140,8 @@ def save_official_state_dict(model, path=None):
         int64 0, because `load_state_dict` asks for it.
 
     Raises:
-        ValueError: if `model` is no `ShiftViT`, or `path` has another ending.
+        ValueError: if `model` is no `ShiftViT`, has another token mixer than the shift, which
+            their code has not, or `path` has another ending.
 
     >>> model = ShiftViT.from_preset("micro")
     >>> save_official_state_dict(model)["patch_embed.proj.weight"].shape
@@ -208,7 +209,9 @@ def _variables_by_key(model):
             f"Needs a ShiftViT, got a {type(model).__name__}. The network inside a classifier is "
             'model.get_layer("shiftvit").'
         )
-    patch_size = model.get_config()["patch_size"]
+    patch_size, mixer = (model.get_config()[name] for name in ("patch_size", "token_mixer"))
+    if mixer != "shift":
+        raise ValueError(f"token_mixer={mixer!r}: the authors' code has the shift only.")
     variables = {}
     for variable in model.weights:
         key = _official_key(variable.path)

@@ -1,5 +1,7 @@
 """Named sizes of the network: from one that trains in seconds on a CPU to the nine of the paper."""
 
+import copy
+
 _COURSE = {
     # Digits and tests: each patch of 4 is one pixel of the original 8x8 digit.
     "micro": {
@@ -92,4 +94,4 @@ def preset_config(name):
     """
     if name not in PRESETS:
         raise ValueError(f"Unknown preset {name!r}. Choose one of: {', '.join(PRESETS)}.")
-    return dict(PRESETS[name])
+    return copy.deepcopy(PRESETS[name])

@@ -68,11 +68,11 @@ def trained_with(weights):
     """
     if weights in SHIPPED:
         return shipped_record(weights)["config"]
-    path = Path(weights)
+    path = Path(weights).expanduser()
     run = RunFolder(path if path.is_dir() else path.parent)
     if path not in (run.path, run.model_path) or not run.config_path.is_file():
         return {}
-    return json.loads(run.config_path.read_text())
+    return run.read_config()
 
 
 def save_weights(network, path, record):
@@ -141,7 +141,9 @@ def load_weights(network, weights):
     kept = sorted(
         name
         for name in given.keys() & own.keys()
-        if name.startswith(_HEAD) and given[name].shape != tuple(own[name].shape)
+        if name.startswith(_HEAD)
+        and given[name].shape != tuple(own[name].shape)
+        and given[name].shape[:-1] == tuple(own[name].shape[:-1])  # the classes come last
     )
     problems = [f"{name} is missing" for name in own if name not in given]
     problems += [f"{name} is not in this network" for name in given if name not in own]
@@ -171,7 +173,7 @@ def _read(weights):
     if weights in SHIPPED:
         path = shipped_path(weights)
     else:
-        path = Path(weights)
+        path = Path(weights).expanduser()
         path = RunFolder(path).model_path if path.is_dir() else path
     if not path.exists():
         raise FileNotFoundError(

@@ -4,7 +4,7 @@ model.keras        the model to use: the weights of the best validation accuracy
                    or the last, as `keep_weights` says
 last.weights.h5    the last state, with that of the optimizer: what a killed run resumes from
 history.csv        one row an epoch
-config.json        the configuration of the run
+config.json        the configuration of the run, and which images it held back for validation
 metrics.json       written last, so its presence means that the run is complete
 """
 
@@ -39,7 +39,7 @@ MAY_DIFFER = {
 def runs_root():
     """The parent of all run folders: `$SHIFTVIT_RUNS`, else `runs/` of the clone, else `./runs`."""
     if os.environ.get("SHIFTVIT_RUNS"):
-        return Path(os.environ["SHIFTVIT_RUNS"])
+        return Path(os.environ["SHIFTVIT_RUNS"]).expanduser()
     clone = Path(__file__).resolve().parents[1]
     return clone / "runs" if (clone / "pyproject.toml").is_file() else Path("runs")
 
@@ -85,7 +85,7 @@ class RunFolder:
     """
 
     def __init__(self, path):
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         self.model_path = self.path / "model.keras"
         self.state_path = self.path / "last.weights.h5"
         self.history_path = self.path / "history.csv"
@@ -122,13 +122,15 @@ class RunFolder:
         return self.metrics_path.is_file()
 
     @contextlib.contextmanager
-    def prepared(self, config, bytes_needed, validation_id=None):
+    def prepared(self, config, bytes_needed, provenance=None):
         """Makes the folder ready for a run, and keeps it from other processes while that lasts.
 
         Args:
             config: the resolved `TrainConfig`.
             bytes_needed: int, about how much the run will write.
-            validation_id: None, or that of the `Dataset`: a run resumes with the same one only.
+            provenance: None, or a dict of what `config.json` shall hold beside the configuration.
+                A run resumes only with the same `validation_id` as is in there, that of its
+                `Dataset`.
 
         Raises:
             FileExistsError: if there is a run and `resume` is False.
@@ -137,8 +139,7 @@ class RunFolder:
             OSError: if the folder cannot be written or the disk is too full.
         """
         settings = dataclasses.asdict(config)
-        if validation_id is not None:
-            settings["validation_id"] = validation_id
+        provenance = provenance or {}
         if self.config_path.is_file():
             if not config.resume:
                 raise FileExistsError(
@@ -150,7 +151,7 @@ class RunFolder:
             differing = [
                 f"{name}: {before.get(name)!r} in the folder, {value!r} now"
                 for name, value in settings.items()
-                if name not in MAY_DIFFER | {"validation_id"} and before.get(name) != value
+                if name not in MAY_DIFFER and before.get(name) != value
             ]
             if differing:
                 raise ValueError(
@@ -158,21 +159,24 @@ class RunFolder:
                     f"({'; '.join(differing)}). Use the same "
                     "arguments, or give another run_dir."
                 )
-            if before.get("validation_id", validation_id) != validation_id:
+            held_back = provenance.get("validation_id")
+            if before.get("validation_id", held_back) != held_back:
                 raise ValueError(
                     f"Cannot resume {self.path}: this copy of {config.dataset!r} holds back other "
                     "images for validation than the run did, which would be among those trained "
                     "on. Use the copy that the run began with, or give another run_dir."
                 )
+            # What an older version did not write down, nobody knows now.
+            provenance = {name: before[name] for name in provenance if name in before}
         with contextlib.ExitStack() as stack:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(_locked(self.path))
-                for left_behind in self.path.glob(".partial-*"):  # by a process that was killed
+                for left_behind in self._left_behind():
                     left_behind.unlink()
                 free = shutil.disk_usage(self.path).free
-                if free >= bytes_needed:
-                    self.write_json(self.config_path, settings)
+                if free >= bytes_needed and not self.is_complete:
+                    self.write_json(self.config_path, settings | provenance)
             except BlockingIOError:
                 raise
             except OSError as error:
@@ -188,6 +192,13 @@ class RunFolder:
                     f"{bytes_needed / 2**20:.0f} MiB. Free some space or give another run_dir."
                 )
             yield
+
+    def _left_behind(self):
+        """Half-written files of a run that was killed. Others may write here, too: an export."""
+        own = (self.model_path, self.state_path, self.history_path, self.config_path)
+        names = "|".join(re.escape(path.name) for path in (*own, self.metrics_path))
+        pattern = re.compile(rf"\.partial-\d+-({names})")
+        return [path for path in self.path.iterdir() if pattern.fullmatch(path.name)]
 
     def write_json(self, path, content):
         """Writes a JSON file whole or not at all."""
@@ -282,6 +293,17 @@ class RunFolder:
             writer = csv.DictWriter(file, fieldnames=rows[0] if rows else ["epoch"])
             writer.writeheader()
             writer.writerows(rows)
+
+    def read_config(self):
+        """The content of `config.json`.
+
+        Raises:
+            FileNotFoundError: if there is none: no run has begun here.
+            ValueError: if the file is damaged.
+        """
+        if not self.config_path.is_file():
+            raise FileNotFoundError(f"{self.config_path} does not exist: that is no run folder.")
+        return _read_json(self.config_path)
 
     def read_metrics(self):
         """The content of `metrics.json`.

@@ -59,6 +59,8 @@ def written_beside(path):
 def save_model(model, path, class_names):
     """Saves a classifier with the names of its classes, whole or not at all.
 
+    Which layers were frozen (`trainable = False`) is not kept: freeze them again after loading.
+
     Args:
         model: `keras.Model` from images to logits.
         path: str or Path that ends in `.keras`.

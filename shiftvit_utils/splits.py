@@ -18,18 +18,18 @@ from sklearn.utils import resample
 
 DEFAULT_FRACTION = 0.2
 _NUMBER = (int, float, np.integer, np.floating)
-_LARGEST_SEED = 2**32 - 1  # what NumPy's RandomState, and so scikit-learn, accepts
+_LARGEST_SEED = 2**31 - 3  # what every backend takes, with room for seed + 1
 
 
 def check_seed(seed: int) -> int:
     """Returns `seed` as an `int`, or says what a seed must be.
 
     Args:
-        seed: a whole number from 0 to 4,294,967,295.
+        seed: a whole number from 0 to 2,147,483,645.
 
     Raises:
         TypeError: `seed` is not a whole number (`True` and `1.0` are not).
-        ValueError: `seed` is negative or above 4,294,967,295.
+        ValueError: `seed` is negative or above 2,147,483,645.
 
     Example:
     >>> check_seed(7)

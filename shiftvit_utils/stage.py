@@ -20,17 +20,33 @@ def patchify(x, patch_size):
         x: tensor `(N, H, W, C)`; H and W divisible by `patch_size`.
         patch_size: int p >= 1, in pixels.
 
+    Raises:
+        ValueError: if a known H or W is not divisible by `patch_size`.
+
     >>> patchify(keras.ops.ones((2, 8, 12, 3)), 4).shape == (2, 2, 3, 48)
     True
     """
     static_height, static_width, channels = x.shape[1:]
-    height, width = ops.shape(x)[1:3]
+    _check_divisible((static_height, static_width), patch_size)
+    count, height, width = ops.shape(x)[:3]
     rows = None if static_height is None else static_height // patch_size
     columns = None if static_width is None else static_width // patch_size
+    # Where a size is known only when it runs, so must be the number of images: with -1, a size that
+    # cannot be divided would move rows from one image to another instead of failing.
+    count = count if None in (rows, columns) else -1
     rows, columns = rows or height // patch_size, columns or width // patch_size
-    x = ops.reshape(x, (-1, rows, patch_size, columns, patch_size, channels))
+    x = ops.reshape(x, (count, rows, patch_size, columns, patch_size, channels))
     x = ops.transpose(x, (0, 1, 3, 2, 4, 5))  # (N, H/p, W/p, p, p, C)
-    return ops.reshape(x, (-1, rows, columns, patch_size * patch_size * channels))
+    return ops.reshape(x, (count, rows, columns, patch_size * patch_size * channels))
+
+
+def _check_divisible(sizes, patch_size):
+    for axis, size in zip(("height", "width"), sizes, strict=True):
+        if size is not None and size % patch_size:
+            raise ValueError(
+                f"The {axis} of the images, {size}, is not divisible by patch_size={patch_size}. "
+                f"Resize the images or choose a patch size that divides {size}."
+            )
 
 
 @keras.saving.register_keras_serializable(package="shiftvit_utils")
@@ -87,13 +103,7 @@ class PatchEmbedding(keras.layers.Layer):
         )
 
     def build(self, input_shape):
-        for axis, size in zip(("height", "width"), input_shape[1:3], strict=True):
-            if size is not None and size % self.patch_size:
-                raise ValueError(
-                    f"The {axis} of the images, {size}, is not divisible by "
-                    f"patch_size={self.patch_size}. "
-                    f"Resize the images or choose a patch size that divides {size}."
-                )
+        _check_divisible(input_shape[1:3], self.patch_size)
         self.projection.build((*input_shape[:3], self.patch_size**2 * input_shape[-1]))
         if self.norm is not None:
             self.norm.build(self.compute_output_shape(input_shape))

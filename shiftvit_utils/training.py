@@ -5,6 +5,7 @@ import dataclasses
 import importlib.util
 import math
 import time
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -72,8 +73,8 @@ def train(config):
         FloatingPointError: if the loss becomes infinite or NaN.
     """
     start = time.perf_counter()
-    before = trained_with(config.initial_weights) if config.initial_weights is not None else {}
-    _check_split(config, before)
+    ancestors = _ancestors(config)
+    _check_split(config, ancestors)
     dataset = load_dataset(
         config.dataset,
         validation_size=config.validation_size,
@@ -81,7 +82,7 @@ def train(config):
         limit_train=config.limit_train,
     )
     print(dataset, flush=True)
-    _check_copy(config, before, dataset)
+    _check_copy(config, ancestors, dataset)
     config = config.resolved(num_train=len(dataset.x_train))
     batches = TrainingBatches(
         dataset.x_train,
@@ -100,7 +101,8 @@ def train(config):
             )
         model = _compiled_classifier(config, dataset, batches.steps_per_epoch)
         bytes_needed = BYTES_PER_PARAMETER * model.count_params()
-        with run.prepared(config, bytes_needed, dataset.validation_id):
+        provenance = {"validation_id": dataset.validation_id, "ancestors": ancestors}
+        with run.prepared(config, bytes_needed, provenance):
             print(_headline(config, model, run, num_devices), flush=True)
             print(f"data and model ready after {time.perf_counter() - start:.1f} s", flush=True)
             if run.is_complete:
@@ -115,33 +117,52 @@ def train(config):
     return TrainResult(run, kept_model, dataset, run.read_metrics(), run.read_history())
 
 
-def _check_split(config, before):
-    """Refuses to validate on images that the weights to start from were trained on.
+def _ancestors(config):
+    """The runs that the weights to start from have been through, the last one first.
 
-    `before` are the settings of the run that they come from, as far as they are known.
+    Of each, what decided which images it was trained on, as far as that is known.
     """
-    if before.get("dataset") != config.dataset:
-        return
-    split = {name: before[name] for name in ("seed", "validation_size")}
-    if split != {name: getattr(config, name) for name in split}:
-        raise ValueError(
-            f"initial_weights={config.initial_weights!r} were trained on {config.dataset!r} with "
-            f"seed={split['seed']!r} and validation_size={split['validation_size']!r}. Give these "
-            "two here as well: otherwise validation images would be among those trained on."
-        )
+    if config.initial_weights is None:
+        return []
+    before = trained_with(config.initial_weights)
+    if not before:
+        return []
+    names = ("dataset", "seed", "validation_size", "validation_id")
+    return [{name: before.get(name) for name in names}, *before.get("ancestors", [])]
 
 
-def _check_copy(config, before, dataset):
+def _same_data(one, other):
+    """Whether two values of `TrainConfig.dataset` mean the same, however they are spelled."""
+    return one == other or Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
+
+
+def _check_split(config, ancestors):
+    """Refuses to validate on images that the weights to start from were trained on."""
+    for before in ancestors:
+        split = {name: before[name] for name in ("seed", "validation_size")}
+        if not _same_data(before["dataset"], config.dataset):
+            continue
+        if split != {name: getattr(config, name) for name in split}:
+            raise ValueError(
+                f"initial_weights={config.initial_weights!r} were trained on {config.dataset!r} "
+                f"with seed={split['seed']!r} and validation_size={split['validation_size']!r}. "
+                "Give these two here as well: otherwise validation images would be among those "
+                "trained on."
+            )
+
+
+def _check_copy(config, ancestors, dataset):
     """The same, for a copy of the data that is split by another rule under the same seed."""
-    if before.get("dataset") != config.dataset:
-        return
-    if before.get("validation_id", dataset.validation_id) != dataset.validation_id:
-        raise ValueError(
-            f"initial_weights={config.initial_weights!r} were trained on another copy of "
-            f"{config.dataset!r}, which held back other images: validation images of this copy "
-            f"({dataset.source}) would be among those trained on. Use that copy, or leave "
-            "initial_weights out."
-        )
+    for before in ancestors:
+        if not _same_data(before["dataset"], config.dataset):
+            continue
+        if before["validation_id"] not in (None, dataset.validation_id):
+            raise ValueError(
+                f"initial_weights={config.initial_weights!r} were trained on another copy of "
+                f"{config.dataset!r}, which held back other images: validation images of this "
+                f"copy ({dataset.source}) would be among those trained on. Use that copy, or "
+                "leave initial_weights out."
+            )
 
 
 def _compiled_classifier(config, dataset, steps_per_epoch):

@@ -1,8 +1,10 @@
 """The sweep: what it runs, what it does not run again, and that no failure is lost."""
 
+import _thread
 import json
 import math
 import threading
+import time
 import types
 from pathlib import Path
 
@@ -135,6 +137,23 @@ def test_papermill_says_so_in_these_words(tmp_path, monkeypatch):
 
 
 @pytest.mark.backend_free
+def test_after_an_interrupt_nothing_more_begins(tmp_path, capsys):
+    class Interrupting(FakePapermill):
+        def __call__(self, command, env, **options):
+            outcome = super().__call__(command, env, **options)
+            if len(self.asked) == 2:
+                _thread.interrupt_main()
+                time.sleep(0.5)
+            return outcome
+
+    fake = Interrupting()
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(POINTS, list(range(10)), tmp_path / "sweep", NOTEBOOK, COMMON, 1, run=fake)
+    assert 2 <= len(fake.asked) <= 3  # of twenty
+    assert "Interrupted: what has begun is finished" in capsys.readouterr().out
+
+
+@pytest.mark.backend_free
 def test_a_folder_of_other_runs_is_refused(sweep):
     sweep(FakePapermill())
     with pytest.raises(RuntimeError, match=r"epochs is 1 in the folder, 2 now.*another folder"):
@@ -255,11 +274,12 @@ def test_runs_side_by_side_share_the_cores(tmp_path, monkeypatch):
     ("difference", "error", "text"),
     [
         (0.0, 0.0, "wide: 50.0 %, the baseline"),
+        (-0.05, 0.0, "wide: 50.0 %, 5.0 points below the baseline (± 0.0)"),  # seeds that agree
         (0.03, 0.01, "wide: 50.0 %, 3.0 points above the baseline (± 1.0)"),
         (-0.01, 0.01, "wide: 50.0 %, 1.0 points below the baseline (± 1.0): may be chance"),
         (0.01, math.nan, "wide: 50.0 %, 1.0 points above the baseline, one seed: nobody knows how"),
     ],
 )
 def test_a_verdict_says_when_chance_may_explain_it(difference, error, text):
-    point = {"point": "wide", "seeds": 3, "mean": 0.5}
+    point = {"point": "wide", "is_baseline": text.endswith("the baseline"), "seeds": 3, "mean": 0.5}
     assert verdict(point | {"difference": difference, "standard_error": error}).startswith(text)

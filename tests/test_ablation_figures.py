@@ -22,6 +22,7 @@ def test_differences_come_with_their_standard_error():
     first, second, third = summary(ROWS, "pixels")
     assert first == {
         "point": "1",
+        "is_baseline": True,
         "seeds": 3,
         "mean": pytest.approx(0.62),
         "difference": 0.0,
@@ -31,6 +32,7 @@ def test_differences_come_with_their_standard_error():
     # By hand: variances 0.0004 and 0.0007, each over three seeds.
     assert second["standard_error"] == pytest.approx(math.sqrt(0.0004 / 3 + 0.0007 / 3))
     assert math.isnan(third["standard_error"])
+    assert not second["is_baseline"]
 
 
 def test_a_group_without_its_baseline_is_refused():

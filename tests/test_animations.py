@@ -14,8 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from keras import ops
 from numpy_oracles import gelu, mlp, normalized, patches, shifted
 from PIL import Image
+
+from shiftvit_utils import shift
 
 pytestmark = pytest.mark.backend_free
 
@@ -183,6 +186,18 @@ class TestThreeWaysOneMap(Story):
         assert scene.largest == 0
         assert "max |Δ| = <b>0</b>" in scene.captions[-1][0]
 
+    def test_shown_lines_give_the_shift(self):
+        """The whole of the second and third line; of the first way, the line for its channel."""
+        scene = self.scene
+        x, kernel = scene.x[np.newaxis], scene.kernel[..., np.newaxis]
+        oracle = shifted(x, 5)
+        for line, channels in zip(scene.codes, ([0], range(5), range(5)), strict=True):
+            names = {"ops": ops, "shift": shift, "x": x, "kernel": kernel, "y": np.zeros_like(x)}
+            names |= {} if line == scene.codes[0] else {"x": ops.convert_to_tensor(x)}
+            exec(line, names)
+            result = ops.convert_to_numpy(names["y"])
+            np.testing.assert_array_equal(result[..., channels], oracle[..., channels])
+
     def test_results_lie_on_one_another(self):
         rows = [[one.get_center() for one in self.scene.maps[way]] for way in self.scene.results]
         np.testing.assert_allclose(rows[0], rows[1], atol=1e-6)
@@ -221,6 +236,17 @@ class TestShiftBlock(Story):
             assert 0 < kept.sum() < len(kept)
             oracle = 2 * self.scene.b * kept[:, np.newaxis, np.newaxis, np.newaxis]
             np.testing.assert_allclose(dropped, oracle, atol=1e-6)
+
+    def test_no_value_lies_outside_of_its_colours(self):
+        scene = self.scene
+        kept = scene.s + 2 * scene.b
+        for maps, values in (
+            (scene.y_maps, (scene.s, kept, scene.at_inference)),
+            (scene.d_maps, (0 * scene.b, 2 * scene.b, scene.b)),
+        ):
+            low, high = maps[0].limits
+            for one in values:
+                assert low <= one[..., 0].min() <= one[..., 0].max() <= high
 
     def test_at_the_end_the_maps_show_inference(self):
         scene = self.scene
@@ -310,9 +336,23 @@ class TestPyramid(Story):
                 assert four.width == pytest.approx(2 * cell)
             place = (place[0] // 2, place[1] // 2)
 
+    def test_outlines_lie_in_front_of_the_boxes(self):
+        behind = max(part.z_index for box in self.scene.boxes for part in box.get_family())
+        for outline in (*self.scene.tokens, *self.scene.fours):
+            assert all(part.z_index > behind for part in outline.get_family())
+
 
 class TestTrainingRecipe(Story):
     file, name = "training_recipe", "TrainingRecipe"
+
+    def test_captions_say_what_the_weight_does(self):
+        scene = self.scene
+        climbing = scene.scheduled[: scene.warmup_steps + 1]
+        assert climbing.max() < scene.best  # small steps first
+        half = (scene.steps + scene.warmup_steps) // 2
+        assert scene.scheduled[:half].max() > 1.1 * scene.best  # overshoots
+        assert scene.scheduled.max() < scene.constant.max()  # but less than without a warm-up
+        assert 10 * scene.rest(scene.scheduled) < scene.rest(scene.constant)
 
     def rates(self):
         scene = self.scene

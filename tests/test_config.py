@@ -106,6 +106,9 @@ def test_unknown_choice_lists_the_valid_ones(name, choices):
         *[("group_channels", value) for value in (-1, 12.0, True)],
         *[("max_translation", value) for value in (-1, 2.0, True)],
         *[("limit_train", value) for value in (-1, True, 0.5)],
+        *[("resume", value) for value in ("false", None)],  # papermill gives "false" as a text
+        *[("data_parallel", value) for value in ("no", None)],
+        *[("horizontal_flip", value) for value in ("false", "yes")],
         *[("seed", value) for value in (-1, True, 1.0, None)],
         *[("save_every_steps", value) for value in (-1, True, None)],
         *[("save_every_epochs", value) for value in (0, True, None)],
@@ -348,3 +351,8 @@ def test_what_is_no_path_is_refused(name, value):
 def test_a_network_that_no_file_can_hold_is_refused():
     with pytest.raises(ValueError, match="network: kernel_initializer must be what JSON can hold"):
         TrainConfig(network={"kernel_initializer": object()})
+
+
+def test_the_data_decide_the_size_of_the_images():
+    with pytest.raises(ValueError, match="network holds 'image_shape', which is no argument"):
+        TrainConfig(network={"image_shape": (64, 64, 3)})

@@ -249,11 +249,13 @@ def test_hidden_and_foreign_files_are_passed_over(flowers, capsys):
     (flowers / "train" / ".git").mkdir()
     (flowers / "__MACOSX").mkdir()
     (flowers / "raw").mkdir()
+    (flowers / "train" / "tulip" / "more").mkdir()
     arrays, class_names = load_image_folder(flowers)
     assert (len(arrays["x_train"]), class_names) == (6, ("daisy", "tulip"))
     out = capsys.readouterr().out
     assert "Ignored 1 file(s)" in out
     assert "Not read, beside train/: raw." in out
+    assert "Not read: 1 folder(s) inside a class, such as train/tulip/more." in out
     assert "Skipped" not in out
 
 

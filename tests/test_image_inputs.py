@@ -237,3 +237,11 @@ def test_a_batch_within_a_list_and_an_image_without_pixels():
         list(named_images([noise(2, 8, 8, 3)])[0])
     with pytest.raises(ValueError, match="no pixels"):
         named_images(Image.new("RGB", (0, 4)))
+
+
+def test_pillow_images_of_32_bits_say_which_range_they_mean():
+    bright = Image.fromarray(np.full((8, 8), 200, "int32"))
+    assert bright.mode == "I"
+    _, (_,) = names_and_pixels([Image.fromarray(np.full((8, 8), 51_400, "int32"))])
+    with pytest.raises(ValueError, match=r"32-bit pixels up to 200, which may mean 8 or 16 bits"):
+        names_and_pixels([bright])

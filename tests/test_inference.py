@@ -313,3 +313,10 @@ def test_a_name_that_is_no_unicode(classifier, tmp_path, capsys):
     text = f"{classifier.predict(tmp_path)}\n{capsys.readouterr().out}"
     assert "good\\udcff.png" in text
     assert "bad\\udcff.png" in text
+
+
+def test_a_network_for_any_size_is_refused(tmp_path):
+    model = build_classifier("micro", 2, (None, None, 3))
+    save_model(model, tmp_path / "any.keras", ["cat", "dog"])
+    with pytest.raises(ValueError, match=r"any\.keras takes images of any size"):
+        Classifier(tmp_path / "any.keras")

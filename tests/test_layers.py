@@ -385,6 +385,15 @@ def test_size_may_stay_unknown_until_the_call(case):
     )
 
 
+def test_images_of_a_size_that_no_patch_divides_are_not_mixed():
+    """32 images of 33 columns have as many pixels as 33 of 32."""
+    network = ShiftViT.from_preset("micro", image_shape=(None, None, 3), patch_size=2)
+    assert network.predict(np.zeros((3, 32, 64, 3), "float32"), verbose=0).shape == (3, 10)
+    with pytest.raises(Exception) as caught:  # the backends have types of their own
+        network.predict(np.zeros((32, 32, 33, 3), "float32"), verbose=0)
+    assert keras.backend.backend() == "tensorflow" or "not divisible by patch" in str(caught.value)
+
+
 def micro_classifier(seed):
     model = build_classifier("micro", num_classes=3, num_shift_blocks_per_stages=(1, 1), seed=seed)
     perturb(model)

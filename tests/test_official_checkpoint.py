@@ -248,3 +248,10 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch, suffix, package):
 def test_only_a_shiftvit_is_saved():
     with pytest.raises(ValueError, match=r'got a Functional.*get_layer\("shiftvit"\)'):
         save_official_state_dict(build_classifier("micro"))
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize("token_mixer", ["attention", "depthwise_conv"])
+def test_their_code_has_no_other_token_mixer(token_mixer):
+    with pytest.raises(ValueError, match=f"token_mixer='{token_mixer}': the authors' code has"):
+        save_official_state_dict(ShiftViT.from_preset("micro", token_mixer=token_mixer))

@@ -91,3 +91,7 @@ def test_unknown_preset_lists_those_there_are():
 def test_a_presets_config_is_safe_to_change():
     preset_config("micro")["num_classes"] = 3
     assert preset_config("micro")["num_classes"] == 10
+    initializer = preset_config("r4_tiny")["kernel_initializer"]
+    before = repr(initializer)
+    initializer["config"].clear()
+    assert repr(preset_config("r4_tiny")["kernel_initializer"]) == before

@@ -1,12 +1,15 @@
 """Weights in a file of halves come back, fit or say why not; and the shipped ones load."""
 
+import hashlib
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from numpy_oracles import as_numpy
 
+import shiftvit_utils
 from shiftvit_utils import Classifier, RunFolder, ShiftViT, build_classifier, save_model
 from shiftvit_utils.pretrained import (
     SHIPPED,
@@ -14,6 +17,7 @@ from shiftvit_utils.pretrained import (
     save_weights,
     shipped_path,
     shipped_record,
+    trained_with,
     weight_variables,
 )
 
@@ -133,6 +137,56 @@ def test_shipped_weights_are_small_and_say_what_they_are():
     assert made.count_params() < 1_000_000
     with pytest.raises(ValueError, match=r"'imagenet'.*It has: 'cifar10'"):
         shipped_path("imagenet")
+
+
+def test_a_head_for_other_features_is_no_head_for_other_classes(tmp_path):
+    given = network()
+    save_weights(given, tmp_path / "w.npz", {})
+    with np.load(tmp_path / "w.npz") as archive:
+        arrays = dict(archive)
+    arrays["head/kernel"] = arrays["head/kernel"][:4]
+    np.savez(tmp_path / "w.npz", **arrays)
+    with pytest.raises(ValueError, match=r"head/kernel has shape \(4, "):
+        load_weights(network(), tmp_path / "w.npz")
+
+
+def test_keras_setting_of_the_axes_changes_nothing():
+    """`channels_first` may stand in a user's keras.json; this library's images are as they are."""
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("uint8")
+    expected = Classifier(weights="cifar10").predict(images).logits
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_first")
+    try:
+        found = Classifier(weights="cifar10").predict(images).logits
+    finally:
+        keras.config.set_image_data_format(before)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_damaged_configuration_is_named(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json is damaged"):
+        trained_with(tmp_path)
+
+
+def test_shipped_weights_are_those_that_were_measured():
+    """The accuracies of the model card are of these arrays; `shipped_weights.py` measures them."""
+    results = Path(__file__).parents[1] / "benchmarks" / "results" / "shipped-weights.json"
+    found = hashlib.sha256()
+    with np.load(shipped_path("cifar10"), allow_pickle=False) as archive:
+        for name in sorted(set(archive.files) - {"record"}):
+            found.update(name.encode() + archive[name].tobytes())
+    measured = json.loads(results.read_text())
+    assert found.hexdigest() == measured["sha256_of_arrays"]
+    accuracy = shipped_record("cifar10")["metrics"]["test_top1"]
+    assert accuracy == pytest.approx(measured["test"]["top1"], abs=5e-4)
+
+
+def test_shipped_weights_know_the_pictures_beside_them():
+    folder = Path(shiftvit_utils.__file__).parent / "demo" / "examples"
+    files = [folder / f"{name}.jpg" for name in ("airplane", "boats", "cat")]
+    said = Classifier(weights="cifar10").predict(files)
+    assert list(said.labels) == ["airplane", "ship", "cat"]
 
 
 def test_every_way_to_the_shipped_weights_gives_one_network():

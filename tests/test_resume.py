@@ -27,8 +27,6 @@ from shiftvit_utils.run_folder import RunFolder
 from shiftvit_utils.saving import load_model
 from shiftvit_utils.training import train
 
-pytestmark = pytest.mark.training
-
 EPOCHS = 3
 MEASURED = ("loss", "top1", "top5", "val_loss", "val_top1", "val_top5", "learning_rate")
 VALIDATED = ("val_loss", "val_top1", "val_top5", "learning_rate")
@@ -102,6 +100,7 @@ def check_same_end(result, expected):
         np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.training
 def test_killed_at_random_moments(data, uninterrupted, tmp_path):
     """Twice, each time somewhere in the epoch after one that has ended."""
     moments = random.Random(0)
@@ -125,6 +124,7 @@ def test_killed_at_random_moments(data, uninterrupted, tmp_path):
     check_same_run(train(tiny_config(data, run.path, resume=True)), uninterrupted)
 
 
+@pytest.mark.training
 def test_killed_while_each_of_its_files_is_written(data, uninterrupted, tmp_path):
     """One run that dies five times; every file it writes is once left half-written."""
     run = RunFolder(tmp_path / "run")
@@ -155,7 +155,10 @@ def test_killed_while_each_of_its_files_is_written(data, uninterrupted, tmp_path
 
 
 def test_killed_between_epochs_that_are_saved(data, uninterrupted, tmp_path):
-    """Every second epoch and the last: what came after the last save is done again."""
+    """Every second epoch and the last: what came after the last save is done again.
+
+    No training test by its marker, so that PyTorch, which is spared those, has one of resuming.
+    """
     run = RunFolder(tmp_path / "run")
     config = tiny_config(data, run.path, save_every_epochs=2)
     killed(config, tmp_path / "log-1", Kill(epoch=1, step=3))
@@ -181,6 +184,7 @@ def step_by_step(request, data, tmp_path_factory):
     return settings, run_to_the_end(data, tmp_path_factory.mktemp("steps"), **settings)
 
 
+@pytest.mark.training
 def test_killed_twice_within_an_epoch(data, step_by_step, tmp_path, monkeypatch, capsys):
     settings, expected = step_by_step
     folder = tmp_path / "run"
@@ -217,6 +221,7 @@ def test_killed_twice_within_an_epoch(data, step_by_step, tmp_path, monkeypatch,
     check_same_end(result, expected)
 
 
+@pytest.mark.training
 def test_killed_after_the_last_step_of_an_epoch(data, tmp_path):
     """All steps are done, the epoch has not ended: whatever is saved there can be gone on from."""
     settings = {"save_every_steps": STEPS_PER_EPOCH, **NO_RANDOMNESS}
@@ -228,3 +233,15 @@ def test_killed_after_the_last_step_of_an_epoch(data, tmp_path):
     assert np.isfinite(table(result.history)).all()
     assert result.metrics["epochs"] == EPOCHS
     assert iterations(result.run) == EPOCHS * STEPS_PER_EPOCH
+
+
+@pytest.mark.training
+def test_killed_within_an_epoch_after_which_nothing_is_saved(data, tmp_path):
+    """Every third epoch is saved, and within the epochs: the one in parts is not done twice."""
+    settings = {"save_every_steps": 2, "save_every_epochs": 3, "epochs": 4, **NO_RANDOMNESS}
+    folder = tmp_path / "run"
+    killed(tiny_config(data, folder, **settings), tmp_path / "log", Kill(epoch=1, step=5))
+    result = train(tiny_config(data, folder, resume=True, **settings))
+    assert [row["epoch"] for row in result.history] == [1, 2, 3, 4]
+    assert result.metrics["epochs"] == 4
+    assert iterations(result.run) == 4 * STEPS_PER_EPOCH

@@ -202,6 +202,46 @@ def test_a_folder_in_which_another_process_trains_is_left_alone(run):
 
 
 @pytest.mark.backend_free
+def test_only_a_runs_own_half_written_files_are_removed(run):
+    prepared(run)
+    own = run.path / ".partial-123-last.weights.h5"
+    others = [run.path / ".partial-123-model.onnx", run.path / ".partial-abc"]
+    own.touch()
+    others[0].touch()
+    others[1].mkdir()  # as an export that was killed leaves it
+    prepared(run, resume=True)
+    assert not own.exists()
+    assert all(other.exists() for other in others)
+
+
+@pytest.mark.backend_free
+def test_resuming_writes_nothing_into_a_run_that_is_complete(run):
+    prepared(run)
+    run.write_json(run.metrics_path, {})
+    before = run.config_path.read_bytes()
+    prepared(run, resume=True, save_every_steps=3)
+    assert run.config_path.read_bytes() == before
+
+
+@pytest.mark.backend_free
+def test_what_an_older_version_did_not_note_stays_unknown(run):
+    config = prepared(run)  # without the images that it held back
+    again = dataclasses.replace(config, resume=True)
+    with run.prepared(again, 0, {"validation_id": "0" * 16, "ancestors": []}):
+        pass
+    assert "validation_id" not in run.read_config()
+
+
+@pytest.mark.backend_free
+def test_runs_may_lie_under_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("SHIFTVIT_RUNS", "~/runs")
+    assert runs_root() == tmp_path / "runs"
+    assert RunFolder("~/runs/a").path == tmp_path / "runs" / "a"
+
+
+@pytest.mark.backend_free
 @pytest.mark.skipif(os.name != "posix", reason="Windows cannot lock a folder")
 def test_a_file_system_without_locks_is_no_hindrance(run, monkeypatch):
     def no_locks(*_):

@@ -1052,6 +1052,43 @@ def test_weights_are_not_validated_on_another_copys_split(reordered_copy, tmp_pa
     assert not (tmp_path / "second").exists()
 
 
+def test_no_spelling_and_no_detour_hides_what_weights_were_trained_on(
+    plain, data, tmp_path, no_fit, monkeypatch
+):
+    """The same file by another path; and a run on other data between the two."""
+    start, others = plain.result.run.path, tmp_path / "others.npz"
+    shutil.copy(data, others)
+    monkeypatch.chdir(Path(data).parent)
+    name = Path(data).name
+    for spelling in (name, f"./{name}", str(Path(data).resolve())):
+        with pytest.raises(ValueError, match=r"trained on .*seed=0"):
+            train(tiny_config(spelling, tmp_path / "new", initial_weights=start, seed=1))
+    between = RunFolder(tmp_path / "between")
+    settings = dataclasses.asdict(tiny_config(str(others), between.path))
+    first = {"dataset": str(data), "seed": 0, "validation_size": None, "validation_id": None}
+    between.path.mkdir()
+    between.write_json(between.config_path, settings | {"ancestors": [first]})
+    with pytest.raises(ValueError, match=r"trained on .*seed=0"):
+        train(tiny_config(data, tmp_path / "new", initial_weights=between.path, seed=1))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_notes_its_ancestors(plain, data, tmp_path):
+    others = tmp_path / "others.npz"
+    shutil.copy(data, others)
+    quick = {"epochs": 1, **NO_RANDOMNESS}
+    second = train(
+        tiny_config(str(others), tmp_path / "2", initial_weights=plain.result.run.path, **quick)
+    ).run
+    third = train(
+        tiny_config(str(others), tmp_path / "3", initial_weights=second.model_path, **quick)
+    ).run
+    names = [Path(one["dataset"]).name for one in third.read_config()["ancestors"]]
+    assert names == ["others.npz", Path(data).name]
+    assert third.read_config()["ancestors"][0]["validation_id"] is not None
+    assert plain.result.run.read_config()["ancestors"] == []
+
+
 def test_a_run_does_not_resume_on_another_copys_split(reordered_copy, no_fit):
     run, copy = reordered_copy
     run.metrics_path.unlink()

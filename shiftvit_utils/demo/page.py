@@ -196,7 +196,7 @@ def _gradio() -> Any:
         import gradio
     except ImportError as error:
         raise ImportError(
-            'The demo needs Gradio, which is not installed: pip install "shiftvit-utils[demo]", '
+            'The demo needs Gradio, which is not installed: pip install "gradio>=6.31", '
             "or in a clone: make demo."
         ) from error
     return gradio

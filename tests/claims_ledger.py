@@ -15,6 +15,7 @@ COLUMNS = ["claim", "produced by", "hardware", "seed", "data", "tolerance"]
 NOTHING = "–"
 HEADING = re.compile(r"## `([^`]+)`")
 CELL_BORDER = re.compile(r"(?<!\\)\|")
+IN_ORDER = " (in order)"
 TOLERANCE = re.compile(r"exact|rounding|± (\d+(?:\.\d+)?)")
 
 
@@ -101,16 +102,20 @@ def prove(row, files):
         raise NotProvenError(
             "holds no number that counts as a claim; widen the snippet or drop the row"
         )
-    values = produced(row.produced_by, files)
+    producer = row.produced_by.removesuffix(IN_ORDER)
+    values = produced(producer, files)
     if values is None:
         return
     for claim in claims:
         slack = claim.rounding if row.tolerance == "rounding" else float(tolerance[1] or 0)
-        if not any(claim.holds(value, slack) for value in values):
+        holding = [k for k, value in enumerate(values) if claim.holds(value, slack)]
+        if not holding:
             raise NotProvenError(
-                f"{row.produced_by} does not hold {claim.written} {claim.unit}".rstrip()
+                f"{producer} does not hold {claim.written} {claim.unit}".rstrip()
                 + f" (tolerance: {row.tolerance}); mend the number, or name what produces it"
             )
+        if producer != row.produced_by:
+            values = values[holding[0] + 1 :]  # the next number must come after this one
     require_conditions(row, files)
 
 

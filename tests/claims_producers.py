@@ -43,12 +43,13 @@ def leaves(value, batch_size=None):
 
 
 def from_result(path, key, files):
-    """Numbers under a dotted key of a JSON file in `benchmarks/results`."""
+    """Numbers under a dotted key of a JSON file in `benchmarks/results`; `history.-1` is a row."""
     whole = value = read_json(files[path])
     for name in key.split(".") if key else ():
-        if not isinstance(value, dict) or name not in value:
-            raise NotProvenError(f"{path} has no key {key}")
-        value = value[name]
+        try:
+            value = value[int(name) if isinstance(value, list) else name]
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise NotProvenError(f"{path} has no key {key}") from None
     return leaves(value, whole.get("batch_size") if isinstance(whole, dict) else None)
 
 

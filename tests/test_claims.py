@@ -172,6 +172,15 @@ def test_checker_sees_a_change_of(change, files):
     assert any(message in line for line in found), found
 
 
+def test_checker_sees_two_numbers_that_change_places(files):
+    """A row of the confusion matrix, in the text and in the ledger."""
+    changed = edited(files, "docs/model_card.md", "| 916 | 7 | 21 |", "| 21 | 7 | 916 |")
+    changed = edited(changed, LEDGER, r"\| 916 \| 7 \| 21 \|", r"\| 21 \| 7 \| 916 \|")
+    assert faults(DOCUMENTS, files) == []
+    (fault,) = faults(DOCUMENTS, changed)
+    assert "confusion.airplane does not hold" in fault
+
+
 def test_drafted_row_names_the_cell_that_holds_the_number(files):
     path = "notebooks/05_train.ipynb"
     sentence = (

@@ -389,9 +389,9 @@ def test_images_of_a_size_that_no_patch_divides_are_not_mixed():
     """32 images of 33 columns have as many pixels as 33 of 32."""
     network = ShiftViT.from_preset("micro", image_shape=(None, None, 3), patch_size=2)
     assert network.predict(np.zeros((3, 32, 64, 3), "float32"), verbose=0).shape == (3, 10)
-    with pytest.raises(Exception) as caught:  # the backends have types of their own
+    # TensorFlow finds out within its compiled function, and says so in its own words and type.
+    with pytest.raises(Exception, match=r"not divisible by patch_size=2|reshape"):
         network.predict(np.zeros((32, 32, 33, 3), "float32"), verbose=0)
-    assert keras.backend.backend() == "tensorflow" or "not divisible by patch" in str(caught.value)
 
 
 def micro_classifier(seed):

@@ -1102,6 +1102,7 @@ def test_a_run_of_before_splits_were_recorded_resumes(plain, data, tmp_path, mon
     run.metrics_path.unlink()
     settings = json.loads(run.config_path.read_text())
     assert len(settings.pop("validation_id")) == 16
+    assert settings.pop("ancestors") == []
     run.config_path.write_text(json.dumps(settings))
     monkeypatch.setattr(
         keras.Model, "fit", lambda *_, **__: (_ for _ in ()).throw(TrainingWouldStartError)

@@ -60,7 +60,8 @@ def test_the_shift_equals_the_authors(name):
         {"activation": gelu_by_tanh},
         {"epsilon": 1e-3},
     ],
-    ids=str,
+    # Not the address of a function, which differs between the processes of a test run.
+    ids=lambda change: " ".join(f"{k}={getattr(v, '__name__', v)}" for k, v in change.items()),
 )
 def test_the_comparison_feels_every_choice(change):
     arguments, state, arrays = load_golden("official_gn_gelu")

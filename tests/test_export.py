@@ -209,7 +209,9 @@ class TestBadInput:
     def test_missing_package_says_how_to_install_it(self, model, tmp_path, monkeypatch):
         packages = {**FORMATS[PORTABLE].packages, BACKEND: ("no_such_package",)}
         monkeypatch.setitem(FORMATS, PORTABLE, FORMATS[PORTABLE]._replace(packages=packages))
-        with pytest.raises(ImportError, match=r"needs no_such_package .*: pip install no_such_package"):
+        with pytest.raises(
+            ImportError, match=r"needs no_such_package .*: pip install no_such_package"
+        ):
             export(model, path_for(tmp_path, PORTABLE), PORTABLE)
 
     def test_failed_write_keeps_what_was_there(self, model, tmp_path, monkeypatch):

@@ -125,7 +125,7 @@ def _ancestors(config):
     if config.initial_weights is None:
         return []
     before = trained_with(config.initial_weights)
-    if not before:
+    if "dataset" not in before:  # nothing is known of it
         return []
     names = ("dataset", "seed", "validation_size", "validation_id")
     return [{name: before.get(name) for name in names}, *before.get("ancestors", [])]

@@ -70,18 +70,23 @@ def evaluate(json_path, folder=None, into_record=False):
     dataset = load_dataset(
         folder or DATASET, validation_size=config["validation_size"], seed=config["seed"]
     )
-    if dataset.validation_id != config["validation_id"]:
-        raise SystemExit(
-            f"{dataset.source} is split in another way than the images of the training, so its "
-            "validation images are no measure. This needs the image folder of the JPEG copy."
+    held_back = dataset.validation_id == config["validation_id"]
+    if not held_back:
+        print(
+            f"{dataset.source} holds back other images than the training did: most of them were "
+            "trained on. So the test images are measured, and no temperature is fitted."
         )
     classifier = Classifier(weights=DATASET)
     if classifier.class_names != tuple(dataset.class_names):
         raise SystemExit(f"classes {dataset.class_names} are not {classifier.class_names}")
     logits = predict_logits(classifier.model, dataset.x_test)
-    of_validation = predict_logits(classifier.model, dataset.x_val)
     labels = dataset.y_test
-    temperature = fit_temperature(of_validation, dataset.y_val)
+    temperatures = {"": 1.0}
+    validation = None
+    if held_back:
+        of_validation = predict_logits(classifier.model, dataset.x_val)
+        validation = classification_metrics(of_validation, dataset.y_val)
+        temperatures["_at_temperature"] = fit_temperature(of_validation, dataset.y_val)
     correct = logits.argmax(-1) == labels
     confusion = confusion_matrix(labels, logits.argmax(-1))
     classes = {}
@@ -96,7 +101,7 @@ def evaluate(json_path, folder=None, into_record=False):
         f"expected_calibration_error{suffix}": reliability(
             softmax(logits, t).max(-1), correct
         ).expected_calibration_error
-        for suffix, t in (("", 1.0), ("_at_temperature", temperature))
+        for suffix, t in temperatures.items()
     }
     result = {
         "device": describe_device(),
@@ -107,8 +112,8 @@ def evaluate(json_path, folder=None, into_record=False):
         "sha256_of_arrays": digest(shipped_path(DATASET)),
         "parameters": classifier.model.count_params(),
         "test": classification_metrics(logits, labels),
-        "validation": classification_metrics(of_validation, dataset.y_val),
-        "temperature": temperature,
+        "validation": validation,
+        "temperature": temperatures.get("_at_temperature"),
         **calibration,
         "classes": classes,
         "confusion": {
@@ -118,11 +123,11 @@ def evaluate(json_path, folder=None, into_record=False):
     }
     print(f"shipped weights, {result['backend']}, {result['device']}, {dataset.source}")
     print(f"test top-1 {result['test']['top1']:.2%}, top-5 {result['test']['top5']:.2%}")
-    print(f"validation top-1 {result['validation']['top1']:.2%}")
-    print(
-        f"calibration error {result['expected_calibration_error']:.3f}, at temperature "
-        f"{temperature:.2f} {result['expected_calibration_error_at_temperature']:.3f}"
-    )
+    if held_back:
+        print(f"validation top-1 {validation['top1']:.2%}")
+    for suffix, t in temperatures.items():
+        error = result[f"expected_calibration_error{suffix}"]
+        print(f"calibration error at temperature {t:.2f}: {error:.3f}")
     print("| class | found (recall) | right when said (precision) | most often taken for |")
     print("|---|---|---|---|")
     for name, of in classes.items():

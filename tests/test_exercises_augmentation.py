@@ -83,6 +83,14 @@ def cut_mix(images, labels, partners, top, left, height, width):
     )
 
 
+def negative_ends(images, labels, partners, top, left, height, width):
+    rows = slice(max(top, 0), min(top + height, images.shape[1]))
+    columns = slice(max(left, 0), min(left + width, images.shape[2]))
+    mixed = images.copy()
+    mixed[:, rows, columns] = images[partners][:, rows, columns]
+    return mixed, cut_mix(images, labels, partners, top, left, height, width)[1]
+
+
 def labels_left(*answer):
     return cut_mix(*answer)[0], answer[1]
 
@@ -259,6 +267,7 @@ WRONG = [
     (exercises.check_cut_mix, weights_swapped, "the weights are swapped"),
     (exercises.check_cut_mix, wanted_box, "Only the part inside the image"),
     (exercises.check_cut_mix, negative_slices, "a negative start counts from the end"),
+    (exercises.check_cut_mix, negative_ends, "for a box wholly above the image"),
     (exercises.check_cut_mix, inside_out, "the partner belongs inside the box"),
     (exercises.check_cut_mix, corner_of_partner, "at the same place"),
     (exercises.check_cut_mix, in_place, "Mix a copy"),

@@ -31,6 +31,9 @@ def check_cut_mix(function):
     )
     _check_box(function, "a box as large as the image", 0, 0, 6, 8)
     _check_box(function, "a box beside the image (nothing of it is inside)", 7, 9, 2, 2)
+    # Its end is below 0 as well, and as the end of a slice would count from the end.
+    _check_box(function, "a box wholly above the image (its end < 0)", -3, 1, 2, 3)
+    _check_box(function, "a box wholly left of the image (its end < 0)", 1, -4, 2, 3)
 
 
 def _check_box(function, where, top, left, height, width):

@@ -72,9 +72,14 @@ def evaluate(json_path, folder=None, into_record=False):
     )
     held_back = dataset.validation_id == config["validation_id"]
     if not held_back:
+        if into_record:
+            raise SystemExit(
+                f"{dataset.source} is not the copy that the weights were trained on: their record "
+                "keeps the accuracy on that one. Leave out --record or --dataset."
+            )
         print(
-            f"{dataset.source} holds back other images than the training did: most of them were "
-            "trained on. So the test images are measured, and no temperature is fitted."
+            f"{dataset.source} holds back other images than the training did, so these may have "
+            "been trained on: the test images are measured, and no temperature is fitted."
         )
     classifier = Classifier(weights=DATASET)
     if classifier.class_names != tuple(dataset.class_names):

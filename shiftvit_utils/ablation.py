@@ -165,7 +165,7 @@ def run_sweep(points, seeds, folder, notebook, parameters, workers=1, run=subpro
                     failures.append(f"{point.group}: {point.name}, seed {seed}\n{error}")
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
-            print("Interrupted: what has begun is finished and kept, nothing more begins.")
+            print("Interrupted: nothing more begins. The next call goes on where each run stopped.")
             raise
     if failures:
         raise RuntimeError(f"{len(failures)} of {len(jobs)} runs failed:\n\n" + "\n".join(failures))
@@ -213,13 +213,16 @@ def _run_one(path, point, seed, notebook, parameters, run):
     return "\n".join(outcome.stderr.splitlines()[-_LAST_LINES:])
 
 
-_NONE_IS_A_VALUE = ("network", "limit_train", "initial_weights", "ema_momentum")
+_NONE_IS_A_VALUE = (
+    *("network", "limit_train", "validation_size"),
+    *("initial_weights", "ema_momentum", "global_clipnorm"),
+)
 
 
 def _differences(path, settings):
     """None, or how a finished run is not the one that is asked for."""
     before = RunFolder(path).read_config()
-    asked = json.loads(json.dumps(settings))
+    asked = dict.fromkeys(_NONE_IS_A_VALUE) | json.loads(json.dumps(settings))
     # The folder holds the network as the recipe completed it.
     recipe = RECIPES[before["recipe"]]
     network = {**recipe.get("network", {}), **(asked.get("network") or {})}

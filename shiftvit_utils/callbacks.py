@@ -214,7 +214,7 @@ class EpochEnd(keras.callbacks.Callback):
         logs = {name: float(value) for name, value in (logs or {}).items()}
         self._check_finite(logs["loss"])
         images_seen = (self.batches.steps_per_epoch - self.first_step) * self.batches.batch_size
-        validation = self._validate_and_keep_best()
+        validation, is_best = self._validate_and_keep()
         row = {
             "epoch": epoch + 1,
             "loss": logs["loss"],
@@ -232,7 +232,9 @@ class EpochEnd(keras.callbacks.Callback):
         is_last = epoch + 1 == self.epochs or self.should_stop
         # An epoch that was resumed within it: `train` goes on from the state at its end.
         in_parts = self.first_step > 0
-        if is_last or in_parts or (epoch + 1) % self.save_every_epochs == 0:
+        # The best model must not be of an epoch that a resumed run would do anew.
+        is_due = is_best or (epoch + 1) % self.save_every_epochs == 0
+        if is_last or in_parts or is_due:
             self._save_state(epoch + 1, 0)
         print(epoch_line(self.history, self.epochs), flush=True)
         if self.should_stop:
@@ -251,7 +253,8 @@ class EpochEnd(keras.callbacks.Callback):
                 "before that is kept."
             )
 
-    def _validate_and_keep_best(self):
+    def _validate_and_keep(self):
+        """The scores, and whether `model.keras` is this epoch's because it is the best so far."""
         optimizer = self.model.optimizer
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # inside the loss scaling
         trained = self.model.get_weights() if optimizer.use_ema else None
@@ -262,12 +265,13 @@ class EpochEnd(keras.callbacks.Callback):
             self.model.set_weights(self.model.get_weights())
         logits = predict_logits(self.model, self.dataset.x_val, self.batches.batch_size)
         validation = classification_metrics(logits, self.dataset.y_val)
-        is_best = validation["top1"] > max((row["val_top1"] for row in self.history), default=-1.0)
+        best = max((row["val_top1"] for row in self.history), default=-1.0)
+        is_best = validation["top1"] > best and not self.keep_last
         if is_best or self.keep_last:
             save_model(self.model, self.run.model_path, self.dataset.class_names)
         if trained is not None:
             self.model.set_weights(trained)
-        return validation
+        return validation, is_best
 
     def _save_state(self, epoch, step):
         if step:  # in the middle of an epoch

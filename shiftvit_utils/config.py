@@ -7,6 +7,8 @@ import math
 import os
 from typing import Any
 
+import numpy as np
+
 from shiftvit_utils.augmentation import AUGMENTATIONS
 from shiftvit_utils.model import DROP_PATH_RAMPS, ShiftViT
 from shiftvit_utils.optimization import OPTIMIZERS, WEIGHT_DECAY_MODES
@@ -222,8 +224,8 @@ class TrainConfig:
         save_every_steps: int >= 0, save the state within epochs too, every so many steps; 0 only
             at the end of epochs.
         save_every_epochs: int >= 1, save the state at the end of every so many epochs, and of the
-            last. More than 1 pays where an epoch takes a second or two: a killed run then repeats
-            up to so many of them.
+            last, and whenever the best model is replaced. More than 1 pays where an epoch takes a
+            second or two: a killed run then repeats up to so many of them.
         jit: "auto", True or False; "auto" compiles on TensorFlow and JAX.
         steps_per_execution: int >= 1, steps in one call of the compiled function.
         data_parallel: bool, use all devices of this machine (TensorFlow and JAX).
@@ -289,6 +291,8 @@ class TrainConfig:
                 object.__setattr__(self, name, os.fspath(value))
             elif not isinstance(value, str) and (value is not None or name == "dataset"):
                 raise ValueError(f"{name} must be a text or a path, got {value!r}.")
+        if isinstance(self.validation_size, np.generic):  # as a number that `config.json` can hold
+            object.__setattr__(self, "validation_size", self.validation_size.item())
         preset_config(self.preset)  # raises and lists the presets if there is none of that name
         _check_choice("recipe", self.recipe, RECIPES)
         _check_choice("precision", self.precision, PRECISIONS)
@@ -342,6 +346,8 @@ class TrainConfig:
         }
         if RECIPES[self.recipe].get("network"):
             filled["network"] = {**RECIPES[self.recipe]["network"], **(self.network or {})}
+        if self.optimizer is None:
+            filled.setdefault("optimizer", "adamw")
         if self.batch_size is None and num_train < SMALL_DATASET:
             filled["batch_size"] = SMALL_BATCH_SIZE
         if "group_channels" in filled:
@@ -385,7 +391,7 @@ def _check_network(network):
 
 
 def _check_choice(name, value, choices):
-    if value not in choices:
+    if value not in tuple(choices):
         raise ValueError(
             f"Unknown {name} {value!r}. Choose one of: {', '.join(map(repr, choices))}."
         )

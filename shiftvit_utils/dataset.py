@@ -76,9 +76,26 @@ class Dataset:
         Equal for the same images and labels in the same order. Two copies of one data set that are
         split by other rules differ here, although seed and sizes are the same.
         """
-        digest = hashlib.blake2b(np.ascontiguousarray(self.x_val).data, digest_size=8)
-        digest.update(np.ascontiguousarray(self.y_val).data)
-        return digest.hexdigest()
+        return _digest(self.x_val, self.y_val)
+
+    @property
+    def test_id(self) -> str:
+        """Which images are held back for the test, as `validation_id`."""
+        return _digest(self.x_test, self.y_test)
+
+    @property
+    def data_id(self) -> str:
+        """Which images and labels there are: 16 hexadecimal digits.
+
+        Equal for the same ones in any order, however they are split; another for each
+        `limit_train`.
+        """
+        total = 0
+        for split in ("train", "val", "test"):
+            images, labels = getattr(self, f"x_{split}"), getattr(self, f"y_{split}")
+            # A sum does not know the order. One by one: all at once would copy the images.
+            total += sum(int(_digest(*one), 16) for one in zip(images, labels, strict=True))
+        return f"{total % 2**64:016x}"
 
     def __str__(self) -> str:
         height, width, channels = self.image_shape
@@ -89,6 +106,12 @@ class Dataset:
         )
 
     __repr__ = __str__  # the generated one would print every pixel
+
+
+def _digest(images: np.ndarray, labels: np.ndarray) -> str:
+    digest = hashlib.blake2b(np.ascontiguousarray(images).data, digest_size=8)
+    digest.update(np.ascontiguousarray(labels).data)
+    return digest.hexdigest()
 
 
 def _check_images(name: str, images: np.ndarray) -> None:

@@ -200,7 +200,7 @@ def _results(model):
 def _training(model):
     config, metrics = model.config, model.metrics
     minutes = metrics["train_seconds"] / 60
-    # A run that names no optimizer had AdamW, whatever its recipe has become since.
+    # Of an older version: a run that named no optimizer had AdamW, whatever its recipe is now.
     known = {**config, "optimizer": config.get("optimizer") or "adamw"}
     settings = ", ".join(f"{key} {known[key]}" for key in _SETTINGS if known.get(key) is not None)
     start = "the weights of an earlier run" if config.get("initial_weights") else "random weights"

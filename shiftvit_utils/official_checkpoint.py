@@ -140,15 +140,19 @@ def save_official_state_dict(model, path=None):
         int64 0, because `load_state_dict` asks for it.
 
     Raises:
-        ValueError: if `model` is no `ShiftViT`, has another token mixer than the shift, which
-            their code has not, or `path` has another ending.
+        ValueError: if `model` is no `ShiftViT`, has another token mixer than the paper's shift,
+            which their code has not, or `path` has another ending.
 
     >>> model = ShiftViT.from_preset("micro")
     >>> save_official_state_dict(model)["patch_embed.proj.weight"].shape
     (24, 3, 4, 4)
     """
+    variables = _variables_by_key(model)
+    variant = model.get_config()["shift_variant"]
+    if variant != "paper":
+        raise ValueError(f"shift_variant={variant!r}: the authors' code shifts as the paper does.")
     state = {}
-    for key, (variable, shape) in _variables_by_key(model).items():
+    for key, (variable, shape) in variables.items():
         state[key] = _to_pytorch(np.asarray(keras.ops.convert_to_numpy(variable), "float32"), shape)
         if key.endswith("running_var"):
             state[key.replace("running_var", _COUNTER)] = np.zeros((), "int64")

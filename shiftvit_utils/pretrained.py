@@ -41,8 +41,7 @@ def shipped_path(name):
 
 def shipped_record(name):
     """What the shipped weights are: a dict with `preset`, `changes`, `class_names` and more."""
-    with np.load(shipped_path(name), allow_pickle=False) as archive:
-        return json.loads(str(archive[_RECORD]))
+    return _record_of(shipped_path(name))
 
 
 def network_changes(weights):
@@ -64,11 +63,17 @@ def trained_with(weights):
         weights: as in `load_weights`.
 
     Returns:
-        dict; empty for a file that is not the `model.keras` of a run folder: it does not say.
+        dict; empty for a file that is neither the `model.keras` of a run folder nor an `.npz` with
+        a record of its run: it does not say.
+
+    Raises:
+        ValueError: if the file is damaged.
     """
     if weights in SHIPPED:
         return shipped_record(weights)["config"]
     path = Path(weights).expanduser()
+    if path.suffix == ".npz" and path.is_file():
+        return _record_of(path).get("config", {})
     run = RunFolder(path if path.is_dir() else path.parent)
     if path not in (run.path, run.model_path) or not run.config_path.is_file():
         return {}
@@ -162,6 +167,14 @@ def load_weights(network, weights):
         if name not in kept:
             variable.assign(given[name].astype("float32"))
     return kept
+
+
+def _record_of(path):
+    try:
+        arrays, _ = read_npz(path, names=[_RECORD])
+        return json.loads(str(arrays.get(_RECORD, "{}")))
+    except ARCHIVE_DAMAGE as error:
+        raise ValueError(f"{path.name} is no archive of weights, or damaged: {error}") from error
 
 
 def _arrays(network):

@@ -4,7 +4,7 @@ model.keras        the model to use: the weights of the best validation accuracy
                    or the last, as `keep_weights` says
 last.weights.h5    the last state, with that of the optimizer: what a killed run resumes from
 history.csv        one row an epoch
-config.json        the configuration of the run, and which images it held back for validation
+config.json        the configuration of the run, and which images it knew and held back
 metrics.json       written last, so its presence means that the run is complete
 """
 
@@ -34,6 +34,8 @@ MAY_DIFFER = {
     "steps_per_execution",
     "data_parallel",
 }
+# What `Dataset` says about which images there are, and which are held back.
+DATA_IDS = ("data_id", "validation_id", "test_id")
 
 
 def runs_root():
@@ -58,12 +60,7 @@ def newest_run(dataset=None):
     """
     runs = [RunFolder(path.parent) for path in runs_root().glob("*/model.keras")]
     if dataset is not None:
-        runs = [
-            run
-            for run in runs
-            if run.config_path.is_file()
-            and _read_json(run.config_path).get("dataset") == str(dataset)
-        ]
+        runs = [run for run in runs if _dataset_of(run) == str(dataset)]
     if not runs:
         wanted = f" on {dataset}" if dataset is not None else ""
         raise FileNotFoundError(
@@ -72,6 +69,14 @@ def newest_run(dataset=None):
             "notebook 05_train. $SHIFTVIT_RUNS names another place for runs."
         )
     return max(runs, key=lambda run: run.model_path.stat().st_mtime)
+
+
+def _dataset_of(run):
+    """None for a run that does not say, or no longer: it keeps nobody from the others."""
+    try:
+        return run.read_config().get("dataset")
+    except (OSError, ValueError):
+        return None
 
 
 class RunFolder:
@@ -129,8 +134,7 @@ class RunFolder:
             config: the resolved `TrainConfig`.
             bytes_needed: int, about how much the run will write.
             provenance: None, or a dict of what `config.json` shall hold beside the configuration.
-                A run resumes only with the same `validation_id` as is in there, that of its
-                `Dataset`.
+                A run resumes only with the same `DATA_IDS` as are in there.
 
         Raises:
             FileExistsError: if there is a run and `resume` is False.
@@ -140,14 +144,19 @@ class RunFolder:
         """
         settings = dataclasses.asdict(config)
         provenance = provenance or {}
-        if self.config_path.is_file():
-            if not config.resume:
-                raise FileExistsError(
-                    f"{self.path} already holds a run. Resume it with resume=True (papermill: -p "
-                    "resume True), or give "
-                    "another run_dir."
-                )
-            before = _read_json(self.config_path)
+        found = [path.name for path in self._own_files() if path.exists()]
+        if found and not config.resume:
+            raise FileExistsError(
+                f"{self.path} already holds a run ({', '.join(found)}). Resume it with resume=True "
+                "(papermill: -p resume True), or give another run_dir."
+            )
+        if found and not self.config_path.is_file():
+            raise ValueError(
+                f"Cannot resume {self.path}: it holds {', '.join(found)}, but no config.json that "
+                "says which run that was. Put it back, or give another run_dir."
+            )
+        if found:
+            before = self.read_config()
             differing = [
                 f"{name}: {before.get(name)!r} in the folder, {value!r} now"
                 for name, value in settings.items()
@@ -159,12 +168,15 @@ class RunFolder:
                     f"({'; '.join(differing)}). Use the same "
                     "arguments, or give another run_dir."
                 )
-            held_back = provenance.get("validation_id")
-            if before.get("validation_id", held_back) != held_back:
+            if any(
+                before.get(name, provenance[name]) != provenance[name]
+                for name in DATA_IDS
+                if name in provenance
+            ):
                 raise ValueError(
-                    f"Cannot resume {self.path}: this copy of {config.dataset!r} holds back other "
-                    "images for validation than the run did, which would be among those trained "
-                    "on. Use the copy that the run began with, or give another run_dir."
+                    f"Cannot resume {self.path}: {config.dataset!r} holds other images now, or "
+                    "holds back others for validation and test, which would be among those "
+                    "trained on. Use the data that the run began with, or give another run_dir."
                 )
             # What an older version did not write down, nobody knows now.
             provenance = {name: before[name] for name in provenance if name in before}
@@ -185,7 +197,7 @@ class RunFolder:
                     f"The run folder cannot be written ({error.strerror}); give another run_dir",
                     str(self.path),
                 ) from error
-            if free < bytes_needed:
+            if free < bytes_needed and not self.is_complete:
                 raise OSError(
                     f"{self.path}: the disk has {free / 2**20:.0f} MiB free, a run of this model "
                     "needs about "
@@ -193,10 +205,15 @@ class RunFolder:
                 )
             yield
 
+    def _own_files(self):
+        return (
+            *(self.config_path, self.state_path, self.history_path),
+            *(self.model_path, self.metrics_path),
+        )
+
     def _left_behind(self):
         """Half-written files of a run that was killed. Others may write here, too: an export."""
-        own = (self.model_path, self.state_path, self.history_path, self.config_path)
-        names = "|".join(re.escape(path.name) for path in (*own, self.metrics_path))
+        names = "|".join(re.escape(path.name) for path in self._own_files())
         pattern = re.compile(rf"\.partial-\d+-({names})")
         return [path for path in self.path.iterdir() if pattern.fullmatch(path.name)]
 
@@ -303,7 +320,11 @@ class RunFolder:
         """
         if not self.config_path.is_file():
             raise FileNotFoundError(f"{self.config_path} does not exist: that is no run folder.")
-        return _read_json(self.config_path)
+        config = _read_json(self.config_path)
+        if "optimizer" in config:
+            # Older versions wrote None for the only one that recipes had.
+            config["optimizer"] = config["optimizer"] or "adamw"
+        return config
 
     def read_metrics(self):
         """The content of `metrics.json`.

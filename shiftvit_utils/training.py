@@ -17,7 +17,7 @@ from shiftvit_utils.evaluation import classification_metrics, predict_logits
 from shiftvit_utils.machine import describe_device, versions
 from shiftvit_utils.optimization import build_optimizer, warmup_cosine
 from shiftvit_utils.pretrained import trained_with
-from shiftvit_utils.run_folder import RunFolder
+from shiftvit_utils.run_folder import DATA_IDS, RunFolder
 from shiftvit_utils.saving import load_model
 
 # Weights, two Adam moments and an average, in float32, saved beside the file that they replace, and
@@ -74,7 +74,6 @@ def train(config):
     """
     start = time.perf_counter()
     ancestors = _ancestors(config)
-    _check_split(config, ancestors)
     dataset = load_dataset(
         config.dataset,
         validation_size=config.validation_size,
@@ -82,7 +81,7 @@ def train(config):
         limit_train=config.limit_train,
     )
     print(dataset, flush=True)
-    _check_copy(config, ancestors, dataset)
+    _check_held_out(config, ancestors, dataset)
     config = config.resolved(num_train=len(dataset.x_train))
     batches = TrainingBatches(
         dataset.x_train,
@@ -101,7 +100,7 @@ def train(config):
             )
         model = _compiled_classifier(config, dataset, batches.steps_per_epoch)
         bytes_needed = BYTES_PER_PARAMETER * model.count_params()
-        provenance = {"validation_id": dataset.validation_id, "ancestors": ancestors}
+        provenance = {**_identity(dataset), "ancestors": ancestors}
         with run.prepared(config, bytes_needed, provenance):
             print(_headline(config, model, run, num_devices), flush=True)
             print(f"data and model ready after {time.perf_counter() - start:.1f} s", flush=True)
@@ -127,8 +126,12 @@ def _ancestors(config):
     before = trained_with(config.initial_weights)
     if "dataset" not in before:  # nothing is known of it
         return []
-    names = ("dataset", "seed", "validation_size", "validation_id")
+    names = ("dataset", "seed", "validation_size", *DATA_IDS)
     return [{name: before.get(name) for name in names}, *before.get("ancestors", [])]
+
+
+def _identity(dataset):
+    return {name: getattr(dataset, name) for name in DATA_IDS}
 
 
 def _same_data(one, other):
@@ -136,33 +139,37 @@ def _same_data(one, other):
     return one == other or Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
 
 
-def _check_split(config, ancestors):
-    """Refuses to validate on images that the weights to start from were trained on."""
+def _check_held_out(config, ancestors, dataset):
+    """Refuses to measure on images that the weights to start from were trained on."""
+    identity = _identity(dataset)
     for before in ancestors:
+        known = {name: before[name] for name in DATA_IDS if before.get(name) is not None}
+        if known.get("data_id") != identity["data_id"] and not _same_data(
+            before["dataset"], config.dataset
+        ):
+            continue
         split = {name: before[name] for name in ("seed", "validation_size")}
-        if not _same_data(before["dataset"], config.dataset):
+        held_back = {name: known[name] for name in ("validation_id", "test_id") if name in known}
+        # Runs of older versions did not note which images they held back.
+        same = held_back.items() <= identity.items() if held_back else _asks_for(config, split)
+        if same:
             continue
-        if split != {name: getattr(config, name) for name in split}:
+        start = f"initial_weights={config.initial_weights!r} were trained on {before['dataset']!r}"
+        if not _asks_for(config, split):
             raise ValueError(
-                f"initial_weights={config.initial_weights!r} were trained on {config.dataset!r} "
-                f"with seed={split['seed']!r} and validation_size={split['validation_size']!r}. "
-                "Give these two here as well: otherwise validation images would be among those "
-                "trained on."
+                f"{start} with seed={split['seed']!r} and "
+                f"validation_size={split['validation_size']!r}. Give these two here as well: "
+                "otherwise images to validate or to test on would be among those trained on."
             )
+        raise ValueError(
+            f"{start}, on another copy or before it changed, which held back other images: "
+            f"images to validate or to test on in this copy ({dataset.source}) would be among "
+            "those trained on. Use that copy, or leave initial_weights out."
+        )
 
 
-def _check_copy(config, ancestors, dataset):
-    """The same, for a copy of the data that is split by another rule under the same seed."""
-    for before in ancestors:
-        if not _same_data(before["dataset"], config.dataset):
-            continue
-        if before["validation_id"] not in (None, dataset.validation_id):
-            raise ValueError(
-                f"initial_weights={config.initial_weights!r} were trained on another copy of "
-                f"{config.dataset!r}, which held back other images: validation images of this "
-                f"copy ({dataset.source}) would be among those trained on. Use that copy, or "
-                "leave initial_weights out."
-            )
+def _asks_for(config, split):
+    return all(getattr(config, name) == value for name, value in split.items())
 
 
 def _compiled_classifier(config, dataset, steps_per_epoch):
@@ -202,7 +209,7 @@ def _compiled_classifier(config, dataset, steps_per_epoch):
         decay_all=bool(config.decay_all),
         ema_momentum=config.ema_momentum,
         global_clipnorm=config.global_clipnorm,
-        optimizer=config.optimizer or "adamw",
+        optimizer=config.optimizer,
     )
     if config.precision == "mixed_float16":
         # Keras does this by itself only if the outermost model has the policy.
@@ -290,6 +297,12 @@ def _fit(config, model, run, dataset, batches):
     epoch, step = run.load_state(model, batches.steps_per_epoch)
     if epoch or step:
         print(f"Resuming after {epoch} epochs and {step} steps.", flush=True)
+    history = run.read_history()
+    if len(history) < epoch:
+        raise ValueError(
+            f"{run.history_path} has {len(history)} rows, but {epoch} epochs are done. Put back a "
+            "good copy, or give another run_dir."
+        )
     epoch_end = EpochEnd(
         run,
         dataset,
@@ -300,9 +313,8 @@ def _fit(config, model, run, dataset, batches):
         config.save_every_epochs,
         keep_last=config.keep_weights == "last",
     )
-    epoch_end.history = run.read_history()[
-        :epoch
-    ]  # a row more is that of an epoch whose state was not saved
+    # A row more is that of an epoch whose state was not saved.
+    epoch_end.history = history[:epoch]
     callbacks = [EpochStart(batches), epoch_end]
     if importlib.util.find_spec("tensorboard"):
         callbacks.append(TensorBoardScalars(run.path / "tensorboard", epoch_end))

@@ -156,7 +156,7 @@ def test_after_an_interrupt_nothing_more_begins(tmp_path, capsys):
     finally:
         signal.signal(signal.SIGINT, before)
     assert 2 <= len(fake.asked) <= 3  # of twenty
-    assert "Interrupted: what has begun is finished" in capsys.readouterr().out
+    assert "Interrupted: nothing more begins" in capsys.readouterr().out
 
 
 @pytest.mark.backend_free

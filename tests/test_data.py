@@ -85,6 +85,22 @@ def test_validation_id_says_which_images_are_held_back():
     assert len({first.validation_id, *(other.validation_id for other in others)}) == 5
 
 
+def test_data_id_knows_the_images_and_not_their_order():
+    first, another = load_dataset("digits"), load_dataset("digits", seed=1)
+    assert len(first.data_id) == 16
+    assert first.data_id == another.data_id
+    assert first.test_id != another.test_id
+    changed = first.x_train.copy()
+    changed[0, 0, 0, 0] ^= 1
+    others = [
+        Dataset(**{**vars(first), "x_train": changed}),
+        Dataset(**{**vars(first), "y_train": first.y_train[::-1].copy()}),
+        load_dataset("digits", limit_train=200),
+    ]
+    assert len({first.data_id, *(other.data_id for other in others)}) == 4
+    assert {first.test_id} == {other.test_id for other in others}
+
+
 def test_digits_sizes_and_proportions():
     data = load_dataset()
     assert [len(data.y_train), len(data.y_val), len(data.y_test)] == [1149, 288, 360]

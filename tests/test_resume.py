@@ -155,14 +155,14 @@ def test_killed_while_each_of_its_files_is_written(data, uninterrupted, tmp_path
 
 
 def test_killed_between_epochs_that_are_saved(data, uninterrupted, tmp_path):
-    """Every second epoch and the last: what came after the last save is done again.
+    """Every second epoch, the last and the best: what came after the last save is done again.
 
     No training test by its marker, so that PyTorch, which is spared those, has one of resuming.
     """
     run = RunFolder(tmp_path / "run")
     config = tiny_config(data, run.path, save_every_epochs=2)
     killed(config, tmp_path / "log-1", Kill(epoch=1, step=3))
-    assert not run.state_path.exists()
+    assert position(run) == (1, 0)  # the first is the best so far, and its model is kept
     assert epochs_in_history(run) == [1]
     again = tiny_config(data, run.path, save_every_epochs=2, resume=True)
     killed(again, tmp_path / "log-2", Kill(epoch=2, step=3))

@@ -224,6 +224,56 @@ def test_resuming_writes_nothing_into_a_run_that_is_complete(run):
 
 
 @pytest.mark.backend_free
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("left", ["metrics.json", "last.weights.h5", "history.csv", "model.keras"])
+def test_what_a_run_left_without_its_settings_is_not_taken_over(run, left, resume):
+    run.path.mkdir(parents=True)
+    (run.path / left).write_text("{}")
+    error, message = (
+        (ValueError, f"it holds {left}, but no config.json")
+        if resume
+        else (FileExistsError, f"already holds a run .{left}.")
+    )
+    with pytest.raises(error, match=message):
+        prepared(run, resume=resume)
+    assert [path.name for path in run.path.iterdir()] == [left]
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize("name", ["data_id", "validation_id", "test_id"])
+def test_a_run_resumes_on_its_own_data_only(run, name):
+    ids = dict.fromkeys(("data_id", "validation_id", "test_id"), "0" * 16)
+    config = prepared(run)
+    run.write_json(run.config_path, run.read_config() | ids)
+    again = dataclasses.replace(config, resume=True)
+    with run.prepared(again, 0, ids | {"ancestors": []}):
+        pass
+    with (
+        pytest.raises(ValueError, match=r"Cannot resume .*other images now"),
+        run.prepared(again, 0, ids | {name: "1" * 16, "ancestors": []}),
+    ):
+        pass
+
+
+@pytest.mark.backend_free
+def test_a_run_of_before_recipes_had_an_optimizer_resumes(run):
+    config = prepared(run)
+    run.write_json(run.config_path, run.read_config() | {"optimizer": None})
+    again = dataclasses.replace(config, optimizer="adamw", resume=True)
+    with run.prepared(again, 0):
+        pass
+    assert run.read_config()["optimizer"] == "adamw"
+    assert TrainConfig(recipe="small").resolved(1000).optimizer == "adamw"
+
+
+@pytest.mark.backend_free
+def test_a_complete_run_needs_no_space(run):
+    prepared(run)
+    run.write_json(run.metrics_path, {})
+    prepared(run, 2**62, resume=True)
+
+
+@pytest.mark.backend_free
 def test_what_an_older_version_did_not_note_stays_unknown(run):
     config = prepared(run)  # without the images that it held back
     again = dataclasses.replace(config, resume=True)

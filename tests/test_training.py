@@ -37,7 +37,7 @@ from shiftvit_utils.classifier import build_classifier
 from shiftvit_utils.config import TrainConfig
 from shiftvit_utils.data import load_dataset
 from shiftvit_utils.presets import PRESETS
-from shiftvit_utils.run_folder import RunFolder
+from shiftvit_utils.run_folder import DATA_IDS, RunFolder
 from shiftvit_utils.saving import load_model
 from shiftvit_utils.training import resolve_jit, train
 
@@ -1020,24 +1020,57 @@ def test_a_run_starts_from_the_weights_of_another(plain, data, tmp_path, form):
 @pytest.mark.parametrize("form", ["folder", "model"])
 @pytest.mark.parametrize("change", [{"seed": 1}, {"validation_size": 12}])
 def test_weights_are_not_validated_on_what_they_were_trained_on(
-    plain, data, tmp_path, no_fit, change, form
+    drawn_split, tmp_path, no_fit, change, form
 ):
-    source = plain.result.run
+    source, data = drawn_split
     start = str(source.path if form == "folder" else source.model_path)
-    config = tiny_config(data, tmp_path / "run", initial_weights=start, **change)
+    config = tiny_config(data, tmp_path / "second", initial_weights=start, **change)
     with pytest.raises(ValueError, match=r"trained on .*seed=0 and validation_size=None.*two here"):
         train(config)
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_seed_that_splits_nothing_may_be_another(plain, data, tmp_path):
+    """The file brings its three splits, so no other image is held back."""
+    start = plain.result.run.path
+    result = train(tiny_config(data, tmp_path / "run", epochs=1, seed=1, initial_weights=start))
+    assert result.run.is_complete
 
 
 @pytest.fixture
-def reordered_copy(data, tmp_path):
-    """A run and its data, which have since come in another order."""
+def drawn_split(data, tmp_path):
+    """A run, and its data, which leave the validation images to the seed."""
     copy = tmp_path / "copy.npz"
     with np.load(data) as file:
         arrays = {name: file[name] for name in file if "val" not in name}
     np.savez(copy, **arrays)
+    return train(tiny_config(copy, tmp_path / "run", epochs=1)).run, copy
+
+
+def test_weights_are_not_tested_on_what_they_were_trained_on(data, tmp_path, monkeypatch):
+    """The same validation images, but the test is drawn: in another order, others are."""
+    copy = tmp_path / "copy.npz"
+    with np.load(data) as file:
+        arrays = {name: file[name] for name in file if "test" not in name}
+    np.savez(copy, **arrays)
     run = train(tiny_config(copy, tmp_path / "run", epochs=1)).run
+    order = np.random.default_rng(0).permutation(len(arrays["y_train"]))
+    reordered = {name: arrays[name][order] for name in ("x_train", "y_train")}
+    np.savez(copy, **arrays | reordered)
+    monkeypatch.setattr(keras.Model, "fit", lambda *_, **__: pytest.fail("training started"))
+    with pytest.raises(ValueError, match=r"to test on in this copy .*among those trained on"):
+        train(tiny_config(copy, tmp_path / "second", initial_weights=run.path))
+    run.metrics_path.unlink()
+    with pytest.raises(ValueError, match=r"Cannot resume .*holds back others"):
+        train(tiny_config(copy, run.path, epochs=1, resume=True))
+
+
+@pytest.fixture
+def reordered_copy(drawn_split):
+    """A run and its data, which have since come in another order."""
+    run, copy = drawn_split
+    with np.load(copy) as file:
+        arrays = dict(file)
     order = np.random.default_rng(0).permutation(len(arrays["y_train"]))
     reordered = {name: arrays[name][order] for name in ("x_train", "y_train")}
     np.savez(copy, **arrays | reordered)  # the same images; the same seed holds back others
@@ -1047,22 +1080,29 @@ def reordered_copy(data, tmp_path):
 def test_weights_are_not_validated_on_another_copys_split(reordered_copy, tmp_path, no_fit):
     run, copy = reordered_copy
     for start in (run.path, run.model_path):
-        with pytest.raises(ValueError, match=r"another copy of .*would be among those trained on"):
+        with pytest.raises(ValueError, match=r"on another copy .*would be among those trained on"):
             train(tiny_config(copy, tmp_path / "second", initial_weights=start))
     assert not (tmp_path / "second").exists()
 
 
 def test_no_spelling_and_no_detour_hides_what_weights_were_trained_on(
-    plain, data, tmp_path, no_fit, monkeypatch
+    drawn_split, tmp_path, no_fit, monkeypatch
 ):
-    """The same file by another path; and a run on other data between the two."""
-    start, others = plain.result.run.path, tmp_path / "others.npz"
-    shutil.copy(data, others)
+    """The same file by another path, or a copy; and a run on other data between the two."""
+    run, data = drawn_split
+    start, others = run.path, tmp_path / "others.npz"
+    with np.load(data) as file:
+        np.savez(others, **dict(file) | {"x_train": 255 - file["x_train"]})
+    shutil.copy(data, tmp_path / "the_same.npz")
     monkeypatch.chdir(Path(data).parent)
     name = Path(data).name
-    for spelling in (name, f"./{name}", str(Path(data).resolve())):
+    for spelling in (name, f"./{name}", str(Path(data).resolve()), "the_same.npz"):
         with pytest.raises(ValueError, match=r"trained on .*seed=0"):
             train(tiny_config(spelling, tmp_path / "new", initial_weights=start, seed=1))
+    # A path that meant the data in the folder where the run began, and not in this one.
+    run.write_json(run.config_path, run.read_config() | {"dataset": "elsewhere.npz"})
+    with pytest.raises(ValueError, match=r"trained on .*seed=0"):
+        train(tiny_config(data, tmp_path / "new", initial_weights=start, seed=1))
     between = RunFolder(tmp_path / "between")
     settings = dataclasses.asdict(tiny_config(str(others), between.path))
     first = {"dataset": str(data), "seed": 0, "validation_size": None, "validation_id": None}
@@ -1092,7 +1132,7 @@ def test_a_run_notes_its_ancestors(plain, data, tmp_path):
 def test_a_run_does_not_resume_on_another_copys_split(reordered_copy, no_fit):
     run, copy = reordered_copy
     run.metrics_path.unlink()
-    with pytest.raises(ValueError, match=r"Cannot resume .*holds back other images"):
+    with pytest.raises(ValueError, match=r"Cannot resume .*holds back others"):
         train(tiny_config(copy, run.path, epochs=1, resume=True))
 
 
@@ -1101,7 +1141,7 @@ def test_a_run_of_before_splits_were_recorded_resumes(plain, data, tmp_path, mon
     shutil.copytree(plain.result.run.path, run.path)
     run.metrics_path.unlink()
     settings = json.loads(run.config_path.read_text())
-    assert len(settings.pop("validation_id")) == 16
+    assert [len(settings.pop(name)) for name in DATA_IDS] == [16, 16, 16]
     assert settings.pop("ancestors") == []
     run.config_path.write_text(json.dumps(settings))
     monkeypatch.setattr(

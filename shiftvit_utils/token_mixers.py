@@ -131,24 +131,32 @@ class AttentionMixer(keras.layers.Layer):
         self.position = self.add_weight(
             shape=(height * width, channels),
             initializer=keras.initializers.TruncatedNormal(stddev=0.02),
-            name="position",
+            name="position_embedding",  # Muon leaves what goes by "embedding" to AdamW
         )
         self.norm = keras.layers.LayerNormalization(
             epsilon=self.epsilon, dtype=self.dtype_policy, name="norm"
         )
-        self.attention = keras.layers.MultiHeadAttention(
-            channels // head_channels, head_channels, dtype=self.dtype_policy, name="attention"
+        self.heads = channels // head_channels
+        # Muon steps kernels of two axes only. Those of Keras's `MultiHeadAttention` have three.
+        self.query, self.key, self.value, self.output_dense = (
+            keras.layers.Dense(channels, dtype=self.dtype_policy, name=name)
+            for name in ("query", "key", "value", "output")
         )
         tokens = (None, height * width, channels)
-        self.norm.build(tokens)
-        self.attention.build(tokens, tokens)
+        for layer in (self.norm, self.query, self.key, self.value, self.output_dense):
+            layer.build(tokens)
         self.built = True
 
     def call(self, inputs):
         _, height, width, channels = inputs.shape
         tokens = ops.reshape(inputs, (-1, height * width, channels))  # (N, H * W, C)
         seen = self.norm(tokens) + ops.cast(self.position, tokens.dtype)
-        mixed = tokens + self.attention(seen, seen)
+        in_heads = (-1, height * width, self.heads, channels // self.heads)
+        query, key, value = (
+            ops.reshape(dense(seen), in_heads) for dense in (self.query, self.key, self.value)
+        )
+        mixed = ops.dot_product_attention(query, key, value)  # (N, H * W, heads, C / heads)
+        mixed = tokens + self.output_dense(ops.reshape(mixed, (-1, height * width, channels)))
         return ops.reshape(mixed, (-1, height, width, channels))
 
     def compute_output_shape(self, input_shape):

@@ -7,6 +7,7 @@ from keras import ops
 from numpy_oracles import as_numpy, normalized, shifted
 
 from shiftvit_utils import AttentionMixer, DepthwiseConvMixer, Shift, ShiftViT
+from shiftvit_utils.optimization import build_optimizer
 from shiftvit_utils.token_mixers import TOKEN_MIXERS, make_token_mixer
 
 
@@ -47,22 +48,21 @@ def attention_in_numpy(layer, x):
     seen = normalized(
         tokens[..., None, :], "layer", weights["norm/gamma"], weights["norm/beta"], layer.epsilon
     )[..., 0, :]
-    seen = seen + weights["position"]
-    heads = weights["attention/query/kernel"].shape[1]
+    seen = seen + weights["position_embedding"]
     out = np.zeros_like(tokens)
     for image in range(batch):
-        total = np.broadcast_to(weights["attention/attention_output/bias"], tokens[image].shape)
-        for head in range(heads):
-            query, key, value = (
-                seen[image] @ weights[f"attention/{name}/kernel"][:, head]
-                + weights[f"attention/{name}/bias"][head]
-                for name in ("query", "key", "value")
-            )
-            scores = query @ key.T / np.sqrt(query.shape[1])
+        query, key, value = (
+            seen[image] @ weights[f"{name}/kernel"] + weights[f"{name}/bias"]
+            for name in ("query", "key", "value")
+        )
+        mixed = np.zeros((height * width, channels))
+        for start in range(0, channels, layer.head_channels):
+            head = slice(start, start + layer.head_channels)
+            scores = query[:, head] @ key[:, head].T / np.sqrt(layer.head_channels)
             shares = np.exp(scores - scores.max(axis=1, keepdims=True))
             shares /= shares.sum(axis=1, keepdims=True)
-            mixed = shares @ value
-            total = total + mixed @ weights["attention/attention_output/kernel"][head]
+            mixed[:, head] = shares @ value[:, head]
+        total = mixed @ weights["output/kernel"] + weights["output/bias"]
         out[image] = tokens[image] + total
     return out.reshape(x.shape)
 
@@ -77,6 +77,17 @@ def test_attention_equals_its_formula():
     expected = attention_in_numpy(layer, x)
     assert np.abs(expected - x).max() > 1.0, "attention must do something"
     np.testing.assert_allclose(as_numpy(layer(x)), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_muon_steps_all_that_attention_multiplies_by():
+    """Or a comparison of mixers would be one of optimizers. Embeddings are AdamW's."""
+    layer = AttentionMixer(head_channels=4)
+    layer(normal(1, 4, 4, 8))
+    muon = build_optimizer(0.1, optimizer="muon")
+    muon.build(layer.trainable_variables)
+    stepped = {w.path.split("/", 1)[1] for w in layer.trainable_variables
+               if muon.adam_velocities[muon._get_variable_index(w)] is None}  # fmt: skip
+    assert stepped == {f"{name}/kernel" for name in ("query", "key", "value", "output")}
 
 
 def test_attention_knows_where_a_token_stands():

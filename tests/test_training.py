@@ -1018,7 +1018,7 @@ def test_a_run_starts_from_the_weights_of_another(plain, data, tmp_path, form):
 
 
 @pytest.mark.parametrize("form", ["folder", "model"])
-@pytest.mark.parametrize("change", [{"seed": 1}, {"validation_size": 12}])
+@pytest.mark.parametrize("change", [{"seed": 1}, {"validation_size": 15}])
 def test_weights_are_not_validated_on_what_they_were_trained_on(
     drawn_split, tmp_path, no_fit, change, form
 ):

@@ -6,9 +6,10 @@ PYTHON      ?=
 # More extras of pyproject.toml, comma-separated: EXTRAS=torch,export
 EXTRAS      ?=
 
-# make train: what to train on, and more for papermill: ARGS="-p epochs 5"
+# make train: what to train on, a network other than the one that fits, more for papermill:
+# ARGS="-p epochs 5"
 DATASET     ?= digits
-PRESET      ?= micro
+PRESET      ?=
 ARGS        ?=
 
 # make outputs: which notebook, without folder and ending.
@@ -62,15 +63,15 @@ help: ## List the targets
 
 venv: $(USE_STAMP) ## Make .venv and install the library, TensorFlow and JupyterLab into it
 
-train: $(USE_STAMP) ## Train on the bundled digits (DATASET=cifar10 PRESET=nano ARGS="-p epochs 5")
+train: $(USE_STAMP) ## Train on the bundled digits (DATASET=cifar10 ARGS="-p epochs 5")
 	@mkdir -p runs
-	@echo "Training $(PRESET) on $(DATASET) ..."
+	@echo "Training on $(DATASET) ..."
 	@$(PY) -m papermill --no-progress-bar --log-output --kernel python3 \
-		-p dataset "$(DATASET)" -p preset $(PRESET) $(ARGS) notebooks/05_train.ipynb "$(NOTEBOOK_RUN)"
+		-p dataset "$(DATASET)" $(if $(PRESET),-p preset "$(PRESET)") $(ARGS) notebooks/05_train.ipynb "$(NOTEBOOK_RUN)"
 	@echo
 	@$(PY) -m shiftvit_utils.show_run "$(NOTEBOOK_RUN)"
 	@echo "executed notebook: $(NOTEBOOK_RUN)"
-	@echo "next, CIFAR-10:    make train DATASET=cifar10 PRESET=nano"
+	@echo "next, CIFAR-10:    make train DATASET=cifar10"
 
 notebooks: $(USE_STAMP) ## Open the notebooks in JupyterLab
 	@$(PY) -m jupyterlab notebooks

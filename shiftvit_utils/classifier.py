@@ -3,6 +3,7 @@
 import keras
 
 from shiftvit_utils.augmentation import Augmentation
+from shiftvit_utils.image_decoding import check_image_size
 from shiftvit_utils.model import ShiftViT
 from shiftvit_utils.presets import preset_config
 from shiftvit_utils.pretrained import load_weights, network_changes
@@ -19,6 +20,7 @@ def build_classifier(
     seed=None,
     dtype=None,
     weights=None,
+    image_size=None,
     **overrides,
 ):
     """A `ShiftViT` behind its preprocessing: resize, augment (in training only), scale to -1..1.
@@ -37,8 +39,10 @@ def build_classifier(
             on one backend.
         dtype: dtype policy of the network, such as "mixed_bfloat16"; None is Keras's global one.
         weights: None for random weights, "cifar10" for those that come with the library (for the
-            preset "nano"), or a path; see `load_weights` in `pretrained.py`. The head starts anew
-            if `num_classes` is another.
+            preset "nano"), or a path, of a run or of the authors' checkpoint; see `load_weights`
+            in `pretrained.py`. The head starts anew if `num_classes` is another.
+        image_size: None, or pixels to which the images are resized for the network, one int or
+            `(height, width)`; None takes the preset's.
         **overrides: arguments of `ShiftViT` that replace those of the preset.
 
     Returns:
@@ -46,8 +50,8 @@ def build_classifier(
         `(N, num_classes)`.
 
     Raises:
-        ValueError: if the preset is unknown, sizes do not fit together, or the weights do not fit
-            the network.
+        ValueError: if the preset is unknown, sizes do not fit together, images do not have three
+            channels, or the weights do not fit the network.
 
     >>> model = build_classifier("micro", num_classes=5, seed=0)
     >>> model.predict(keras.ops.zeros((2, 32, 32, 3), dtype="uint8"), verbose=0).shape
@@ -59,6 +63,13 @@ def build_classifier(
         "num_classes": num_classes,
         **overrides,
     }
+    if len(image_shape) != 3 or image_shape[-1] != 3:
+        raise ValueError(
+            f"image_shape={tuple(image_shape)} must be (H, W, 3). Repeat the channel of grey "
+            "images three times: np.repeat(images, 3, axis=-1)."
+        )
+    if image_size is not None:
+        network_config["image_shape"] = (*check_image_size(image_size), 3)
     if seed is not None:
         set_random_seed(seed)
     height, width = network_config["image_shape"][:2]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from shiftvit_utils.augmentation import AUGMENTATIONS
+from shiftvit_utils.image_decoding import check_image_size
 from shiftvit_utils.model import DROP_PATH_RAMPS, ShiftViT
 from shiftvit_utils.optimization import OPTIMIZERS, WEIGHT_DECAY_MODES
 from shiftvit_utils.presets import preset_config
@@ -171,7 +172,7 @@ class TrainConfig:
         recipe: key of `RECIPES`.
         epochs: int >= 1.
         batch_size: int >= 1, images a step (over all devices). None is the recipe's; 64 if there
-            are fewer than 10,000 training images.
+            are fewer than 10,000 training images, or all where there are fewer than 64.
         augmentation: "light", "erasing", "randaugment", "published", "keras_io_2022" or "none".
         mixup_alpha: float >= 0, strength of MixUp; see `mix_images`. 0 is off, and the default
             where the recipe sets nothing.
@@ -204,7 +205,8 @@ class TrainConfig:
             weights that this library ships), or the path of a `model.keras` or a run folder of the
             same network. A head for another number of classes starts anew. On the data that they
             were trained on, `seed` and `validation_size` must be theirs too, which hold back the
-            same images for validation; other ones are refused.
+            same images for validation; other ones are refused. Or the authors' ImageNet weights,
+            a `.pth` or `.safetensors` file; see `load_weights`.
         optimizer: "adamw", "sgd" (Nesterov momentum 0.9) or "muon"; see `build_optimizer`. "adamw"
             where the recipe sets nothing.
         ema_momentum: None, or a float in (0, 1): validate and save averaged weights.
@@ -217,6 +219,9 @@ class TrainConfig:
         precision: "float32", "mixed_bfloat16" or "mixed_float16".
         validation_size: None, an int (images) or a float (share); None is the data set's own.
         limit_train: None, or an int: train on so many images only, of each class in proportion.
+        image_size: None, or pixels to which the images are resized as they are loaded, one int or
+            `(height, width)`; the network takes them in this size then. None keeps the size of the
+            data, and the preset's for the network.
         use_test_set: bool, evaluate the model that is kept on the test set, once, at the end. False
             for runs among which one chooses: a test set that was chosen by tells nothing any more.
         run_dir: None, or a path; None is a new folder `runs/<dataset>-<preset>`.
@@ -275,6 +280,7 @@ class TrainConfig:
     precision: str = "float32"
     validation_size: int | float | None = None
     limit_train: int | None = None
+    image_size: int | list[int] | None = None
     use_test_set: bool = True
     run_dir: str | None = None
     resume: bool = False
@@ -293,6 +299,8 @@ class TrainConfig:
                 raise ValueError(f"{name} must be a text or a path, got {value!r}.")
         if isinstance(self.validation_size, np.generic):  # as a number that `config.json` can hold
             object.__setattr__(self, "validation_size", self.validation_size.item())
+        if self.image_size is not None:  # as a list, which `config.json` gives back
+            object.__setattr__(self, "image_size", list(check_image_size(self.image_size)))
         preset_config(self.preset)  # raises and lists the presets if there is none of that name
         _check_choice("recipe", self.recipe, RECIPES)
         _check_choice("precision", self.precision, PRECISIONS)
@@ -349,7 +357,7 @@ class TrainConfig:
         if self.optimizer is None:
             filled.setdefault("optimizer", "adamw")
         if self.batch_size is None and num_train < SMALL_DATASET:
-            filled["batch_size"] = SMALL_BATCH_SIZE
+            filled["batch_size"] = min(SMALL_BATCH_SIZE, num_train)
         if "group_channels" in filled:
             network = {**preset_config(self.preset), **(self.network or {})}
             quarter = network["projected_dim"] // 4

@@ -22,8 +22,9 @@ from typing import NamedTuple
 from shiftvit_utils.image_decoding import IMAGE_SUFFIXES
 from shiftvit_utils.predictions import printable
 
-_SPLITS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
-_SPLIT_LIKE = {*_SPLITS, "training", "valid", "testing"}
+_VALIDATION = ("val", "valid", "validation")
+_SPLITS = {"train": "train", **dict.fromkeys(_VALIDATION, "val"), "test": "test"}
+_SPLIT_LIKE = {*_SPLITS, "training", "testing"}
 _SYSTEM_FILES = ("thumbs.db", "desktop.ini")
 
 
@@ -59,14 +60,14 @@ def read_layout(
     counted in `notes`.
 
     Args:
-        folder: holds `train/<class>/*`, and maybe `test/` and `val/` or `validation/`; or the
-            class folders themselves.
+        folder: holds `train/<class>/*`, and maybe `test/` and `val/`, `valid/` or
+            `validation/`; or the class folders themselves.
         expected_classes: the only class names to accept, or `None` for any.
 
     Raises:
         FileNotFoundError, NotADirectoryError: `folder` is not there, or is a file.
         ValueError: fewer than two classes, an empty class, a class whose name cannot be printed,
-            splits with different classes, or `val/` and `validation/` together.
+            splits with different classes, two folders for validation, or a folder such as `Test/`.
 
     Example:
     >>> import tempfile
@@ -128,8 +129,17 @@ def _find_splits(folder: Path) -> tuple[dict[str, Path], list[str]]:
         return {"train": folder}, [
             f"{printable(folder.name)} has no train/: its own folders are taken as the classes."
         ]
-    if "val" in found and "validation" in found:
-        raise ValueError(f"The image folder {folder.name!r} has val/ and validation/: keep one.")
+    validation = [f"{name}/" for name in found if name in _VALIDATION]
+    if len(validation) > 1:
+        raise ValueError(
+            f"The image folder {folder.name!r} has {' and '.join(validation)}: keep one."
+        )
+    for name in found:
+        if name not in _SPLITS and name.casefold() in _SPLIT_LIKE:
+            raise ValueError(
+                f"The image folder {folder.name!r} has {name}/ beside train/, and its images would "
+                "not be read. Call it test/ or val/, in lower case, or move it away."
+            )
     splits = {_SPLITS[name]: path for name, path in found.items() if name in _SPLITS}
     others = [name for name in found if name not in _SPLITS]
     shown = ", ".join(map(printable, others))

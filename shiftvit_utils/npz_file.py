@@ -52,14 +52,15 @@ def load_npz(
     ((4, 8, 8, 3), ('0', '1'))
     """
     path = Path(path)
-    found = _read(path)
+    found, others = _read(path)
     for split in _SPLITS:
         given = [key for key in (f"x_{split}", f"y_{split}") if key in found]
         if len(given) == 1 or (split == "train" and not given):
+            keys = ", ".join([*found, *map(printable, others)])
             raise ValueError(
                 f"{path.name!r} needs x_{split} and y_{split} together; it has the keys "
-                f"{', '.join(found) or 'none'}. Save it with np.savez(path, x_train=..., "
-                "y_train=..., x_test=..., y_test=...)."
+                f"{keys or 'none'}. Save it with np.savez(path, x_train=..., y_train=..., "
+                "x_test=..., y_test=...)."
             )
     arrays: dict[str, np.ndarray] = {}
     for split in [split for split in _SPLITS if f"x_{split}" in found]:
@@ -72,7 +73,7 @@ def load_npz(
     return arrays, class_names
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def _read(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     if not path.exists():
         raise FileNotFoundError(f"The file {str(path)!r} does not exist: check the path.")
     try:
@@ -86,7 +87,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         print(
             f"Not read from {printable(path.name)}: {', '.join(map(printable, sorted(unknown)))}."
         )
-    return found
+    return found, unknown
 
 
 def _class_names(names: np.ndarray | None, labels: np.ndarray) -> tuple[str, ...]:
@@ -158,13 +159,26 @@ def _labels(labels: np.ndarray, key: str, count: int) -> np.ndarray:
     if labels.shape not in ((count,), (count, 1)) or labels.dtype.kind not in "iu":
         raise ValueError(
             f"{key} has shape {labels.shape} and type {labels.dtype}; expected one integer for "
-            f"each of the {count} images, ({count},) or ({count}, 1)."
+            f"each of the {count} images, ({count},) or ({count}, 1).{_label_advice(labels, key)}"
         )
     labels = labels.reshape(-1).astype(np.int64)
     if labels.min() < 0:
         where = int(np.argmax(labels < 0))
         raise ValueError(f"{key}[{where}] is {labels[where]}, but labels count from 0.")
     return labels
+
+
+def _label_advice(labels: np.ndarray, key: str) -> str:
+    if labels.ndim == 2 and labels.shape[1] > 1 and labels.dtype.kind in "iufb":
+        return f" If these are one-hot, save {key}.argmax(axis=1)."
+    if labels.dtype.kind == "f":
+        return f" If these are whole numbers, save {key}.astype(int)."
+    if labels.dtype.kind in "US":
+        return (
+            f" Of texts, save class_names, {key} = np.unique({key}, return_inverse=True), the same "
+            "class_names for every split."
+        )
+    return ""
 
 
 def _require_below(labels: np.ndarray, key: str, num_classes: int) -> None:

@@ -36,6 +36,9 @@ _LEAVES = {
 # PyTorch counts the batches that a batch norm has seen; no result depends on it at momentum 0.1.
 _COUNTER = "num_batches_tracked"
 _FIRST_KEY = "patch_embed.proj.weight"
+# By which the authors' datasets.py normalises pixels 0..1: of ImageNet's images, red, green, blue.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def load_official_checkpoint(
@@ -59,7 +62,9 @@ def load_official_checkpoint(
             `stochastic_depth_rate`.
 
     Returns:
-        A `ShiftViT`: normalised images `(N, H, W, C)` -> logits `(N, num_classes)`.
+        A `ShiftViT`: images `(N, H, W, C)`, normalised as the authors do, -> logits
+        `(N, num_classes)`. Theirs for ImageNet are `(pixels / 255 - IMAGENET_MEAN) / IMAGENET_STD`.
+        For raw images take `build_classifier(preset, weights=path)`, which does that inside.
 
     Raises:
         FileNotFoundError, ImportError: see `read_state_dict`.
@@ -159,6 +164,45 @@ def save_official_state_dict(model, path=None):
     if path is not None:
         write_state_dict(state, path)
     return state
+
+
+def official_arrays(model, path_or_state_dict):
+    """The authors' weights by the paths of the variables of `model`, for images scaled to -1..1.
+
+    Scaling and patch embedding are both linear, so that the change of scale goes into the patch
+    embedding, exactly: `(x / 2 + 0.5 - mean) / std` is what the authors' network has for `x` here.
+
+    Args:
+        model: `ShiftViT`.
+        path_or_state_dict: as in `load_official_checkpoint`.
+
+    Returns:
+        dict of str to float32 numpy array. What `model` lacks is in there under its PyTorch name.
+
+    Raises:
+        ValueError: if `model` has layer norm, which none of the authors' networks has: its weights
+            would have the right shapes and do something else.
+    """
+    if model.get_config()["normalization"] == "layer":
+        raise ValueError(
+            "The authors' networks have group norm, or batch norm, and this ShiftViT has "
+            "normalization='layer'. Use one of their presets, such as 'r2_tiny', or "
+            "normalization='group'. For a network of your own that save_official_state_dict wrote, "
+            "use load_official_weights."
+        )
+    state = read_state_dict(path_or_state_dict)
+    names = {key: variable.path for key, (variable, _) in _variables_by_key(model).items()}
+    bias = _FIRST_KEY.replace("weight", "bias")
+    if bias in state and state.get(_FIRST_KEY, np.empty(())).shape[1:2] == (3,):
+        mean, std = (np.reshape(x, (1, 3, 1, 1)) for x in (IMAGENET_MEAN, IMAGENET_STD))
+        kernel = state[_FIRST_KEY] / std  # (out, 3, h, w)
+        shift = (kernel * (0.5 - mean)).sum(axis=(1, 2, 3))  # (out,)
+        state = {**state, _FIRST_KEY: kernel / 2, bias: state[bias] + shift}
+    return {
+        names.get(key, key): _to_keras(np.asarray(value, "float32"))
+        for key, value in state.items()
+        if not key.endswith(_COUNTER)
+    }
 
 
 def _infer_config(state, image_shape):

@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops
 
 from shiftvit_utils.npz_archive import ARCHIVE_DAMAGE, read_npz
+from shiftvit_utils.official_state_dict import SUFFIXES
 from shiftvit_utils.run_folder import RunFolder
 from shiftvit_utils.saving import load_model, written_beside
 
@@ -124,7 +125,10 @@ def load_weights(network, weights):
     Args:
         network: `ShiftViT`.
         weights: a member of `SHIPPED`, or the path of an `.npz` that `save_weights` wrote, of a
-            `model.keras`, or of a run folder.
+            `model.keras`, of a run folder, or of the authors' checkpoint: a `.pth`, `.pt`, `.bin`
+            or `.safetensors` file. The authors normalise by ImageNet's mean and standard
+            deviation; that is folded into the patch embedding, so that here, too, images are
+            scaled to -1..1.
 
     Returns:
         list of str: the variables that kept their weights.
@@ -141,7 +145,7 @@ def load_weights(network, weights):
     ...     load_weights(ShiftViT.from_preset("micro", num_classes=3), folder + "/w.npz")
     ['head/bias', 'head/kernel']
     """
-    given = _read(weights)
+    given = _read(weights, network)
     own = weight_variables(network)
     kept = sorted(
         name
@@ -161,12 +165,21 @@ def load_weights(network, weights):
         shown = "; ".join(problems[:5]) + ("; ..." if len(problems) > 5 else "")
         raise ValueError(
             f"weights={str(weights)!r} do not fit this network ({len(problems)} problems): "
-            f"{shown}. Use the preset and the arguments that they were trained with."
+            f"{shown}. Use the preset and the arguments that they were trained with"
+            f"{_as_trained(weights)}."
         )
     for name, variable in own.items():
         if name not in kept:
             variable.assign(given[name].astype("float32"))
     return kept
+
+
+def _as_trained(weights):
+    before = trained_with(weights)
+    if "preset" not in before:
+        return ""
+    names = ("preset", "network", "group_channels")
+    return ": " + ", ".join(f"{name}={before[name]!r}" for name in names if before.get(name))
 
 
 def _record_of(path):
@@ -181,8 +194,8 @@ def _arrays(network):
     return {name: ops.convert_to_numpy(v) for name, v in weight_variables(network).items()}
 
 
-def _read(weights):
-    """The arrays that `weights` means, by variable name."""
+def _read(weights, network):
+    """The arrays that `weights` means, by variable name of `network`."""
     if weights in SHIPPED:
         path = shipped_path(weights)
     else:
@@ -193,6 +206,10 @@ def _read(weights):
             f"weights={str(weights)!r}: there is no such file, and none of that name come with the "
             f"library. It has: {', '.join(map(repr, SHIPPED)) or 'none'}."
         )
+    if path.suffix in SUFFIXES and path.suffix != ".npz":
+        from shiftvit_utils.official_checkpoint import official_arrays  # that module needs this one
+
+        return official_arrays(network, path)
     if path.suffix != ".npz":
         model, _ = load_model(path)
         return _arrays(model.get_layer("shiftvit"))

@@ -60,15 +60,26 @@ def newest_run(dataset=None):
     """
     runs = [RunFolder(path.parent) for path in runs_root().glob("*/model.keras")]
     if dataset is not None:
-        runs = [run for run in runs if _dataset_of(run) == str(dataset)]
+        runs = [run for run in runs if same_data(_dataset_of(run), str(dataset))]
     if not runs:
         wanted = f" on {dataset}" if dataset is not None else ""
         raise FileNotFoundError(
             f"No trained model{wanted} in {runs_root()}. Train one: `make train"
-            f"{'' if dataset in (None, 'digits') else f' DATASET={dataset} PRESET=nano'}`, or run "
+            f"{'' if dataset in (None, 'digits') else f' DATASET={dataset}'}`, or run "
             "notebook 05_train. $SHIFTVIT_RUNS names another place for runs."
         )
     return max(runs, key=lambda run: run.model_path.stat().st_mtime)
+
+
+def same_data(one, other):
+    """Whether two values of `TrainConfig.dataset` mean the same, however they are spelled.
+
+    >>> same_data("runs/../mine.npz", "mine.npz")
+    True
+    """
+    if one is None or other is None:
+        return False
+    return one == other or Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
 
 
 def _dataset_of(run):

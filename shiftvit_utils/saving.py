@@ -67,7 +67,8 @@ def save_model(model, path, class_names):
         class_names: sequence of str, one for each logit.
 
     Raises:
-        ValueError: if the path has another ending, or the names are not as many as the logits.
+        ValueError: if the path has another ending, the names are no texts or not as many as the
+            logits, or `model` is a bare `ShiftViT`, which does not scale its images itself.
         OSError: if the disk is full or the folder cannot be written; an older file at `path` is
             untouched.
 
@@ -81,11 +82,25 @@ def save_model(model, path, class_names):
     """
     if Path(path).suffix != ".keras":
         raise ValueError(f"A model is saved to a file that ends in .keras, got {str(path)!r}.")
+    from shiftvit_utils.model import ShiftViT  # here: that module needs this one
+
+    if isinstance(model, ShiftViT):
+        raise ValueError(
+            "A bare ShiftViT takes scaled images, and a saved classifier is given pixels 0..255: "
+            "Classifier would answer wrongly. Build it with build_classifier(preset, num_classes, "
+            "weights=...), or put the scaling that it was trained with before it: "
+            "images = keras.Input((32, 32, 3)); keras.Model(images, "
+            "network(keras.layers.Rescaling(1 / 127.5, -1.0)(images)))."
+        )
+    if not all(isinstance(name, str) for name in class_names):
+        raise ValueError(
+            f"class_names must be texts, got {list(class_names)!r}: [str(name) for name in ...]."
+        )
     if len(class_names) != model.output_shape[-1]:
         raise ValueError(f"Got {len(class_names)} class names for {model.output_shape[-1]} logits.")
     metadata = {
         "format_version": FORMAT_VERSION,
-        "class_names": list(class_names),
+        "class_names": [str(name) for name in class_names],  # NumPy's texts, too
         "keras": keras.__version__,
     }
     with written_beside(path) as partial:

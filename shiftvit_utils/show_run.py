@@ -4,6 +4,7 @@ RUN is a run folder, or a notebook 05 that papermill executed. Without it, the r
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -26,17 +27,23 @@ def run_of(path):
     """The run folder that is meant.
 
     Args:
-        path: str or Path of a run folder, or of an executed notebook 05: its parameter `run_dir`,
-            or without one the run that ended last.
+        path: str or Path of a run folder, or of an executed notebook 05: the run that it says it
+            trained, from the folder in which it was executed.
 
     Returns:
         `RunFolder`.
+
+    Raises:
+        ValueError: if the notebook has trained nothing.
     """
     path = Path(path)
     if path.suffix != ".ipynb":
         return RunFolder(path)
-    parameters = json.loads(path.read_text())["metadata"]["papermill"]["parameters"]
-    return RunFolder(parameters["run_dir"]) if parameters.get("run_dir") else newest_run()
+    for cell in json.loads(path.read_text())["cells"]:
+        said = "".join("".join(output.get("text", ())) for output in cell.get("outputs", ()))
+        if found := re.search(r"^run folder: (.+)$", said, re.MULTILINE):
+            return RunFolder(found[1])
+    raise ValueError(f"{path} holds no run: was it executed to its end?")
 
 
 def summary(run):

@@ -5,19 +5,19 @@ import dataclasses
 import importlib.util
 import math
 import time
-from pathlib import Path
 from typing import Any
 
 import keras
 
 from shiftvit_utils.callbacks import EpochEnd, EpochStart, TensorBoardScalars, TrainingBatches
 from shiftvit_utils.classifier import build_classifier
+from shiftvit_utils.config import TrainConfig
 from shiftvit_utils.data import load_dataset
 from shiftvit_utils.evaluation import classification_metrics, predict_logits
 from shiftvit_utils.machine import describe_device, versions
 from shiftvit_utils.optimization import build_optimizer, warmup_cosine
 from shiftvit_utils.pretrained import trained_with
-from shiftvit_utils.run_folder import DATA_IDS, RunFolder
+from shiftvit_utils.run_folder import DATA_IDS, RunFolder, same_data
 from shiftvit_utils.saving import load_model
 
 # Weights, two Adam moments and an average, in float32, saved beside the file that they replace, and
@@ -65,19 +65,22 @@ def train(config):
         `TrainResult`. The files of the run folder are described in `run_folder.py`.
 
     Raises:
-        ValueError: for a configuration that cannot run; before any training.
+        TypeError, ValueError: for a configuration that cannot run; before any training.
         FileExistsError: if the run folder holds a run and `config.resume` is False.
         BlockingIOError: if another process is training in the run folder.
         OSError: if the run folder cannot be written, or the disk fills up; what was saved before
             stays intact.
         FloatingPointError: if the loss becomes infinite or NaN.
     """
+    if not isinstance(config, TrainConfig):
+        raise TypeError(f"train takes a TrainConfig, got {config!r}.")
     start = time.perf_counter()
     ancestors = _ancestors(config)
     dataset = load_dataset(
         config.dataset,
         validation_size=config.validation_size,
         seed=config.seed,
+        image_size=config.image_size,
         limit_train=config.limit_train,
     )
     print(dataset, flush=True)
@@ -126,7 +129,7 @@ def _ancestors(config):
     before = trained_with(config.initial_weights)
     if "dataset" not in before:  # nothing is known of it
         return []
-    names = ("dataset", "seed", "validation_size", *DATA_IDS)
+    names = ("dataset", "seed", "validation_size", "image_size", *DATA_IDS)
     return [{name: before.get(name) for name in names}, *before.get("ancestors", [])]
 
 
@@ -134,17 +137,14 @@ def _identity(dataset):
     return {name: getattr(dataset, name) for name in DATA_IDS}
 
 
-def _same_data(one, other):
-    """Whether two values of `TrainConfig.dataset` mean the same, however they are spelled."""
-    return one == other or Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
-
-
 def _check_held_out(config, ancestors, dataset):
     """Refuses to measure on images that the weights to start from were trained on."""
     identity = _identity(dataset)
     for before in ancestors:
         known = {name: before[name] for name in DATA_IDS if before.get(name) is not None}
-        if known.get("data_id") != identity["data_id"] and not _same_data(
+        if before.get("image_size") != config.image_size:
+            known = {}  # other pixels of the same images
+        if known.get("data_id") != identity["data_id"] and not same_data(
             before["dataset"], config.dataset
         ):
             continue
@@ -193,6 +193,7 @@ def _compiled_classifier(config, dataset, steps_per_epoch):
         horizontal_flip=config.horizontal_flip,
         seed=config.seed,
         dtype=config.precision,
+        image_size=config.image_size,
         **overrides,
     )
     total_steps = config.epochs * steps_per_epoch

@@ -76,6 +76,15 @@ def test_a_seed_fixes_weights_and_random_numbers():
     assert not np.array_equal(logits, other_logits)
 
 
+@pytest.mark.parametrize(
+    ("given", "size"), [(16, (16, 16)), ((16, 24), (16, 24)), (None, (32, 32))]
+)
+def test_the_network_takes_the_size_that_was_asked_for(given, size):
+    model = tiny(image_size=given, image_shape=(40, 40, 3), augmentation="none")
+    assert model.get_layer("shiftvit").input_shape[1:] == (*size, 3)
+    assert model.predict(raw_images(size=(40, 40)), verbose=0).shape == (8, 4)
+
+
 @pytest.mark.parametrize("augmentation", ["light", "published", "keras_io_2022", "none"])
 def test_no_layer_switches_compilation_off(augmentation):
     model = tiny(augmentation=augmentation, stochastic_depth_rate=0.1, mlp_dropout_rate=0.1)

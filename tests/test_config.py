@@ -39,6 +39,7 @@ STAYS_NONE = {
     "global_clipnorm",
     "validation_size",
     "limit_train",
+    "image_size",
     "run_dir",
     "network",
     "initial_weights",
@@ -204,6 +205,22 @@ def test_long_is_the_recipe_of_the_measured_run():
     }
 
 
+@pytest.mark.parametrize(("given", "kept"), [(64, [64, 64]), ((48, 64), [48, 64]), (None, None)])
+def test_image_size_is_kept_as_json_gives_it_back(given, kept):
+    assert TrainConfig(image_size=given).image_size == kept
+
+
+@pytest.mark.parametrize("value", ["64", 0, (1, 2, 3), 3.5])
+def test_image_size_that_is_none(value):
+    with pytest.raises((TypeError, ValueError), match=r"image_size=.* must be \(height, width\)"):
+        TrainConfig(image_size=value)
+
+
+def test_a_handful_of_images_makes_one_batch():
+    assert TrainConfig(recipe="light").resolved(num_train=40).batch_size == 40
+    assert TrainConfig(recipe="light").resolved(num_train=400).batch_size == 64
+
+
 @pytest.mark.parametrize("name", FIXES)
 def test_one_argument_mends_one_decision_of_keras_io_2022(name):
     baseline = TrainConfig(recipe="keras_io_2022", preset="cifar10").resolved(40_000)
@@ -286,7 +303,7 @@ def test_small_data_gets_a_small_batch(num_train, batch_size):
 
 @pytest.mark.parametrize(
     ("settings", "num_train", "batch_size"),
-    [({}, 63, 64), ({"batch_size": 101}, 100, 101)],
+    [({"batch_size": 64}, 63, 64), ({"batch_size": 101}, 100, 101)],
 )
 def test_batch_larger_than_the_data_is_refused(settings, num_train, batch_size):
     with pytest.raises(ValueError, match=f"batch_size={batch_size} .* {num_train} training images"):

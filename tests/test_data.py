@@ -380,6 +380,22 @@ ZEROS = np.zeros((40, 4, 4, 3), np.uint8)
         (setting("class_names", np.array(["cat"])), r"y_train\[1\] is 1"),
         (setting("x_test", np.zeros((4, 5, 5, 3), np.uint8)), r"x_test has images of \(5, 5, 3\)"),
         (lambda arrays: arrays.pop("y_test"), "needs x_test and y_test together"),
+        (
+            lambda arrays: arrays.update(train=arrays.pop("x_train"), labels=arrays.pop("y_train")),
+            "needs x_train and y_train .* the keys .*train, labels",
+        ),
+        (
+            lambda arrays: arrays.update(y_train=np.eye(3, dtype=int)[arrays["y_train"]]),
+            r"one-hot, save y_train\.argmax\(axis=1\)",
+        ),
+        (
+            lambda arrays: arrays.update(y_train=arrays["y_train"].astype(float)),
+            r"whole numbers, save y_train\.astype\(int\)",
+        ),
+        (
+            lambda arrays: arrays.update(y_train=arrays["y_train"].astype(str)),
+            r"class_names, y_train = np\.unique\(y_train, return_inverse=True\)",
+        ),
         (lambda arrays: arrays.pop("x_train"), "needs x_train and y_train together"),
         (lambda arrays: arrays.clear(), "has the keys none"),
     ],

@@ -227,12 +227,19 @@ def test_folder_pixels_labels_and_order(flowers):
     assert arrays["y_test"].tolist() == [0, 0, 1, 1]
 
 
-@pytest.mark.parametrize("name", ["val", "validation"])
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
 def test_validation_folder_is_read(flowers, name):
     (flowers / "test").rename(flowers / name)
     arrays, _ = load_image_folder(flowers)
     assert arrays["x_val"].shape == (4, 8, 8, 3)
     assert "x_test" not in arrays
+
+
+@pytest.mark.parametrize("name", ["Test", "testing", "Val"])
+def test_what_looks_like_a_split_is_not_dropped(flowers, name):
+    (flowers / "test").rename(flowers / name)
+    with pytest.raises(ValueError, match=rf"has {name}/ beside train/.*Call it test/ or val/"):
+        load_image_folder(flowers)
 
 
 def test_classes_directly_inside_count_as_train(flowers, capsys):

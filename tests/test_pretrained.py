@@ -10,7 +10,14 @@ import pytest
 from numpy_oracles import as_numpy
 
 import shiftvit_utils
-from shiftvit_utils import Classifier, RunFolder, ShiftViT, build_classifier, save_model
+from shiftvit_utils import (
+    Classifier,
+    RunFolder,
+    ShiftViT,
+    build_classifier,
+    save_model,
+    save_official_state_dict,
+)
 from shiftvit_utils.pretrained import (
     SHIPPED,
     load_weights,
@@ -97,6 +104,39 @@ def test_from_a_saved_model_and_a_run_folder(tmp_path):
         load_weights(target, path)
         assert_same(values(target), expected)
     assert RunFolder(tmp_path).model_path == tmp_path / "model.keras"
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_the_authors_weights_make_a_classifier_of_raw_images(tmp_path, suffix):
+    """Pixels in, and out comes what the authors' network says of the images they normalise."""
+    if suffix == ".pth":
+        pytest.importorskip("torch")
+    source = network(patch_norm=True, final_norm=True)
+    save_official_state_dict(source, tmp_path / f"theirs{suffix}")
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3))
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # timm's, which datasets.py takes
+    expected = source.predict((pixels / 255 - mean) / std, verbose=0)
+    assert np.ptp(expected, axis=0).min() > 1e-3
+    made = build_classifier(
+        "micro", weights=tmp_path / f"theirs{suffix}", **SMALL, patch_norm=True, final_norm=True
+    )
+    np.testing.assert_allclose(made.predict(pixels, verbose=0), expected, rtol=1e-4, atol=1e-4)
+    of_three = network(1, patch_norm=True, final_norm=True, num_classes=3)
+    assert load_weights(of_three, tmp_path / f"theirs{suffix}") == ["head/bias", "head/kernel"]
+
+
+def test_the_authors_weights_do_not_fit_any_network(tmp_path):
+    path = tmp_path / "theirs.safetensors"
+    save_official_state_dict(network(), path)
+    with pytest.raises(ValueError, match=r"layers\.0\.downsample.* is not in this network"):
+        load_weights(network(num_shift_blocks_per_stages=(1,)), path)
+    with pytest.raises(ValueError, match=r"normalization='layer'.*'group'"):
+        load_weights(network(normalization="layer"), path)
+
+
+def test_who_takes_another_network_hears_which_one_the_weights_are_of():
+    with pytest.raises(ValueError, match=r"preset='nano', network=\{'normalization': 'batch'\}"):
+        build_classifier("micro", weights="cifar10")
 
 
 @pytest.mark.parametrize("value", [1e6, np.nan, -np.inf])

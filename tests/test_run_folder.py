@@ -36,6 +36,7 @@ MAY_DIFFER = {
 }
 MUST_NOT_DIFFER = {
     "dataset": "cifar10",
+    "image_size": [64, 64],
     "preset": "nano",
     "recipe": "keras_io_2022",
     "epochs": 21,

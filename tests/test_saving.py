@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from shiftvit_utils import build_classifier, load_model, save_model
+from shiftvit_utils import Classifier, ShiftViT, build_classifier, load_model, save_model
 from shiftvit_utils.saving import FORMAT_VERSION, METADATA_MEMBER, written_beside
 
 NAMES = ("cat", "dog", "großer Vogel")
@@ -147,6 +147,30 @@ class TestCrash:
         monkeypatch.setattr(keras.Model, "save", save)
         with pytest.raises(type(failure)):
             save_model(model, saved, NAMES)
+
+
+def test_names_of_classes_are_texts(model, tmp_path):
+    with pytest.raises(ValueError, match=r"class_names must be texts, got \[0, 1, 2\]"):
+        save_model(model, tmp_path / "model.keras", range(3))
+    assert not list(tmp_path.iterdir())
+    save_model(model, tmp_path / "model.keras", np.array(NAMES))
+    assert load_model(tmp_path / "model.keras")[1] == NAMES
+
+
+def test_a_bare_network_is_no_classifier(tmp_path):
+    """It takes scaled images, and who loads it has pixels: every answer would be wrong."""
+    network = ShiftViT.from_preset("micro", num_classes=2, num_shift_blocks_per_stages=(1,))
+    path = tmp_path / "model.keras"
+    with pytest.raises(ValueError, match=r"bare ShiftViT .*build_classifier.*Rescaling"):
+        save_model(network, path, NAMES[:2])
+    assert not list(tmp_path.iterdir())
+    # The way out that the message names.
+    images = keras.Input((32, 32, 3))
+    scaled = keras.layers.Rescaling(1 / 127.5, -1.0)(images)
+    save_model(keras.Model(images, network(scaled)), path, NAMES[:2])
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), "uint8")
+    expected = network.predict(images.astype("float32") / 127.5 - 1.0, verbose=0)
+    np.testing.assert_allclose(Classifier(path).predict(images).logits, expected, atol=1e-5)
 
 
 def test_nothing_appears_under_the_final_name_before_the_end(tmp_path):

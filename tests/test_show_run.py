@@ -50,12 +50,14 @@ def test_summary(tmp_path):
         assert part in text
 
 
-def test_run_of_an_executed_notebook(tmp_path, monkeypatch):
-    monkeypatch.setenv("SHIFTVIT_RUNS", str(tmp_path))
-    finished(tmp_path / "newest", age=0)
+def test_run_of_an_executed_notebook(tmp_path):
+    """What the notebook says, not what ended last: a resumed run may be an older one."""
+    said = ["tiny: 3 parameters\n", "run folder: runs/digits-micro\n", "data and model ready\n"]
     notebook = tmp_path / "out.ipynb"
-    for given, meant in (("elsewhere/x", "elsewhere/x"), (None, tmp_path / "newest")):
-        parameters = {"dataset": "digits"} | ({"run_dir": given} if given else {})
-        notebook.write_text(json.dumps({"metadata": {"papermill": {"parameters": parameters}}}))
-        assert run_of(notebook).path == Path(meant)
+    cells = [{"source": []}, {"outputs": [{"name": "stdout", "text": said}]}]
+    notebook.write_text(json.dumps({"cells": cells}))
+    assert run_of(notebook).path == Path("runs/digits-micro")
+    notebook.write_text(json.dumps({"cells": cells[:1]}))
+    with pytest.raises(ValueError, match=r"out.ipynb holds no run"):
+        run_of(notebook)
     assert run_of(tmp_path / "newest").path == tmp_path / "newest"

@@ -1037,6 +1037,33 @@ def test_a_seed_that_splits_nothing_may_be_another(plain, data, tmp_path):
     assert result.run.is_complete
 
 
+def test_a_run_in_another_image_size(plain, data, tmp_path):
+    """Its images, its network, what it saves; and from weights of the same images in their size."""
+    start = plain.result.run.path
+    settings = {"image_size": 16, "augmentation": "none", "initial_weights": start}
+    result = train(tiny_config(data, tmp_path / "run", epochs=1, **settings))
+    assert result.dataset.image_shape == (16, 16, 3)
+    assert result.model.input_shape[1:] == (16, 16, 3)
+    assert result.model.get_layer("shiftvit").input_shape[1:] == (16, 16, 3)
+    assert result.run.read_config()["image_size"] == [16, 16]
+    with pytest.raises(ValueError, match=r"Cannot resume .*image_size"):
+        train(tiny_config(data, tmp_path / "run", epochs=1, resume=True))
+
+
+def test_weights_in_another_image_size_are_not_validated_on_what_they_were_trained_on(
+    drawn_split, tmp_path, no_fit
+):
+    run, data = drawn_split
+    config = tiny_config(data, tmp_path / "new", initial_weights=run.path, seed=1, image_size=16)
+    with pytest.raises(ValueError, match=r"trained on .*seed=0"):
+        train(config)
+
+
+def test_train_takes_a_configuration():
+    with pytest.raises(TypeError, match=r"train takes a TrainConfig, got \{'epochs': 3\}"):
+        train({"epochs": 3})
+
+
 @pytest.fixture
 def drawn_split(data, tmp_path):
     """A run, and its data, which leave the validation images to the seed."""

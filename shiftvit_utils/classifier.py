@@ -68,8 +68,9 @@ def build_classifier(
             f"image_shape={tuple(image_shape)} must be (H, W, 3). Repeat the channel of grey "
             "images three times: np.repeat(images, 3, axis=-1)."
         )
-    if image_size is not None:
-        network_config["image_shape"] = (*check_image_size(image_size), 3)
+    size = check_image_size(image_size)
+    if size is not None:
+        network_config["image_shape"] = (*size, 3)
     if seed is not None:
         set_random_seed(seed)
     height, width = network_config["image_shape"][:2]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,7 +49,7 @@ def load_dataset(
     source: str | os.PathLike[str] = "digits",
     validation_size: int | float | None = None,
     seed: int = 0,
-    image_size: int | tuple[int, int] | None = None,
+    image_size: int | Sequence[int] | None = None,
     test_size: int | float | None = None,
     limit_train: int | None = None,
 ) -> Dataset:

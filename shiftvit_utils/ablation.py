@@ -86,7 +86,7 @@ ABLATIONS = (
         "4 blocks, ratio 1",
         _network(num_shift_blocks_per_stages=[4, 4, 4], mlp_expand_ratio=1),
     ),
-    # The baseline is the recipe "light". Each optimizer has the learning rate that suits it.
+    # The baseline is the recipe "light". Each optimizer has a learning rate of its own.
     Point("recipe", "Muon, GELU, layer norm"),
     Point("recipe", "AdamW", {"optimizer": "adamw", "lr_max": 3e-3}),
     Point("recipe", "SGD", {"optimizer": "sgd", "lr_max": 0.1, "weight_decay": 5e-4}),

@@ -171,7 +171,7 @@ def check_pool_mixer(function):
         if np.allclose(got, _pooled(x), atol=1e-5):
             continue
         if np.allclose(got, _pooled(x, subtract=False), atol=1e-5):
-            hint = "subtract x: the shortcut of the block adds it again."
+            hint = "subtract x: the shortcut around the mixer adds it again."
         elif np.allclose(got, _pooled(x, count_border=True), atol=1e-5):
             hint = "at the border you divide by 9, but a corner has 4 neighbours, itself included."
         elif np.allclose(got, _pooled(x, subtract=False, count_border=True), atol=1e-5):

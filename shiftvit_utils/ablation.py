@@ -223,6 +223,7 @@ def _differences(path, settings):
     """None, or how a finished run is not the one that is asked for."""
     before = RunFolder(path).read_config()
     asked = dict.fromkeys(_NONE_IS_A_VALUE) | json.loads(json.dumps(settings))
+    asked |= asked.pop("other_settings", None) or {}
     # The folder holds the network as the recipe completed it.
     recipe = RECIPES[before["recipe"]]
     network = {**recipe.get("network", {}), **(asked.get("network") or {})}

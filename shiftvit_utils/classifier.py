@@ -6,7 +6,7 @@ from shiftvit_utils.augmentation import Augmentation
 from shiftvit_utils.image_decoding import check_image_size
 from shiftvit_utils.model import ShiftViT
 from shiftvit_utils.presets import preset_config
-from shiftvit_utils.pretrained import load_weights, network_changes
+from shiftvit_utils.pretrained import load_weights, network_changes, scaled_to_plus_minus_one
 from shiftvit_utils.quiet_start import set_random_seed
 
 
@@ -71,6 +71,11 @@ def build_classifier(
     size = check_image_size(image_size)
     if size is not None:
         network_config["image_shape"] = (*size, 3)
+    if augmentation == "keras_io_2022" and scaled_to_plus_minus_one(weights):
+        raise ValueError(
+            f"weights={str(weights)!r} take images scaled to -1..1, and "
+            "augmentation='keras_io_2022' scales them to 0..1. Choose another augmentation."
+        )
     if seed is not None:
         set_random_seed(seed)
     height, width = network_config["image_shape"][:2]

@@ -121,10 +121,13 @@ def load_dataset(
             kept, held = stratified_split(labels, count, seed, names, "validation_size")
         _move(arrays, kept, held, "val")
 
+    whole = Dataset(**arrays, class_names=names, source=description, id_of_all=None)
     chosen = stratified_subset(arrays["y_train"], limit_train, seed, names)
-    arrays["x_train"], arrays["y_train"] = arrays["x_train"][chosen], arrays["y_train"][chosen]
     print(f"Data: {description}")
-    return Dataset(**arrays, class_names=names, source=description)
+    if len(chosen) == len(arrays["y_train"]):
+        return whole
+    arrays["x_train"], arrays["y_train"] = arrays["x_train"][chosen], arrays["y_train"][chosen]
+    return Dataset(**arrays, class_names=names, source=description, id_of_all=whole.data_id)
 
 
 def _load(source: str | os.PathLike[str], size: tuple[int, int] | None) -> _Source:

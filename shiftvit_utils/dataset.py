@@ -20,6 +20,7 @@ class Dataset:
         y_train, y_val, y_test: int64 `(N,)`, from 0 to `num_classes - 1`.
         class_names: one text for each label, in label order.
         source: what was loaded, for the record that a training run keeps.
+        id_of_all: None, or the `data_id` of all images, where some are left out of training.
 
     Raises:
         TypeError: an attribute is of another type.
@@ -39,6 +40,7 @@ class Dataset:
     y_test: np.ndarray
     class_names: tuple[str, ...]
     source: str
+    id_of_all: str | None = None
 
     def __post_init__(self) -> None:
         names = self.class_names
@@ -87,9 +89,10 @@ class Dataset:
     def data_id(self) -> str:
         """Which images and labels there are: 16 hexadecimal digits.
 
-        Equal for the same ones in any order, however they are split; another for each
-        `limit_train`.
+        Equal for the same ones in any order, however they are split, and for each `limit_train`.
         """
+        if self.id_of_all is not None:
+            return self.id_of_all
         total = 0
         for split in ("train", "val", "test"):
             images, labels = getattr(self, f"x_{split}"), getattr(self, f"y_{split}")

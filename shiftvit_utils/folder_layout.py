@@ -138,7 +138,7 @@ def _find_splits(folder: Path) -> tuple[dict[str, Path], list[str]]:
         if name not in _SPLITS and name.casefold() in _SPLIT_LIKE:
             raise ValueError(
                 f"The image folder {folder.name!r} has {name}/ beside train/, and its images would "
-                "not be read. Call it test/ or val/, in lower case, or move it away."
+                "not be read. Call it as it is read (train/, val/, test/), or move it away."
             )
     splits = {_SPLITS[name]: path for name, path in found.items() if name in _SPLITS}
     others = [name for name in found if name not in _SPLITS]

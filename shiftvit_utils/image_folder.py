@@ -32,8 +32,8 @@ def load_image_folder(
     """Decodes a folder, or reads the cache that the first decoding left beside it.
 
     Args:
-        folder: holds `train/<class>/*`, and maybe `test/` and `val/` or `validation/`; or the
-            class folders themselves.
+        folder: holds `train/<class>/*`, and maybe `test/` and `val/`, `valid/` or
+            `validation/`; or the class folders themselves.
         image_size: `(height, width)`; `None` keeps the images' own size where they all share
             one, and takes 32x32 where they differ.
         expected_classes: the only class names to accept, or `None` for any.

@@ -64,7 +64,8 @@ def load_official_checkpoint(
     Returns:
         A `ShiftViT`: images `(N, H, W, C)`, normalised as the authors do, -> logits
         `(N, num_classes)`. Theirs for ImageNet are `(pixels / 255 - IMAGENET_MEAN) / IMAGENET_STD`.
-        For raw images take `build_classifier(preset, weights=path)`, which does that inside.
+        For raw images take `build_classifier(preset, num_classes=1000, image_shape=(224, 224, 3),
+        weights=path)`, which does that inside.
 
     Raises:
         FileNotFoundError, ImportError: see `read_state_dict`.
@@ -136,6 +137,9 @@ def load_official_weights(model, path_or_state_dict):
 def save_official_state_dict(model, path=None):
     """The weights of a `ShiftViT` under the names and in the layouts of the authors' code.
 
+    No number changes, so PyTorch must scale the images as this network has them: a network that was
+    trained here, to -1..1, `pixels / 127.5 - 1`. `load_official_weights` reads them again.
+
     Args:
         model: `ShiftViT`.
         path: None, or a file to write as well: `.pth`, `.pt`, `.bin`, `.safetensors` or `.npz`.
@@ -181,7 +185,9 @@ def official_arrays(model, path_or_state_dict):
 
     Raises:
         ValueError: if `model` has layer norm, which none of the authors' networks has: its weights
-            would have the right shapes and do something else.
+            would have the right shapes and do something else; or if the state was written by
+            `save_official_state_dict`, as far as that can be told: by batch norms that have seen
+            no batch.
     """
     if model.get_config()["normalization"] == "layer":
         raise ValueError(
@@ -191,6 +197,12 @@ def official_arrays(model, path_or_state_dict):
             "use load_official_weights."
         )
     state = read_state_dict(path_or_state_dict)
+    if any(key.endswith(_COUNTER) and not value.any() for key, value in state.items()):
+        raise ValueError(
+            "These weights were written by save_official_state_dict, not by the authors: nothing "
+            "says that their images are normalised as the authors' are. Put them into a network by "
+            "load_official_weights, which changes no number."
+        )
     names = {key: variable.path for key, (variable, _) in _variables_by_key(model).items()}
     bias = _FIRST_KEY.replace("weight", "bias")
     if bias in state and state.get(_FIRST_KEY, np.empty(())).shape[1:2] == (3,):

@@ -21,6 +21,8 @@ WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 SHIPPED = tuple(sorted(path.stem for path in WEIGHTS_FOLDER.glob("*.npz")))
 _RECORD = "record"
 _HEAD = "head/"
+# The endings of the authors' checkpoints. An `.npz` is one of this library's own.
+_OFFICIAL = tuple(suffix for suffix in SUFFIXES if suffix != ".npz")
 
 
 def shipped_path(name):
@@ -55,6 +57,15 @@ def network_changes(weights):
         dict; empty for weights that are not shipped: those are the caller's to match.
     """
     return shipped_record(weights)["changes"] if weights in SHIPPED else {}
+
+
+def scaled_to_plus_minus_one(weights):
+    """Whether weights are known to take images scaled to -1..1: shipped, or the authors' ones.
+
+    Args:
+        weights: as in `load_weights`, or None.
+    """
+    return weights in SHIPPED or (weights is not None and Path(weights).suffix in _OFFICIAL)
 
 
 def trained_with(weights):
@@ -190,6 +201,14 @@ def _record_of(path):
         raise ValueError(f"{path.name} is no archive of weights, or damaged: {error}") from error
 
 
+def _network_in(model, path):
+    # By name: the module that has the class needs this one.
+    found = [layer for layer in model.layers if type(layer).__name__ == "ShiftViT"]
+    if len(found) != 1:
+        raise ValueError(f"{path.name} holds {len(found)} ShiftViT networks; one is needed.")
+    return found[0]
+
+
 def _arrays(network):
     return {name: ops.convert_to_numpy(v) for name, v in weight_variables(network).items()}
 
@@ -206,13 +225,13 @@ def _read(weights, network):
             f"weights={str(weights)!r}: there is no such file, and none of that name come with the "
             f"library. It has: {', '.join(map(repr, SHIPPED)) or 'none'}."
         )
-    if path.suffix in SUFFIXES and path.suffix != ".npz":
+    if path.suffix in _OFFICIAL:
         from shiftvit_utils.official_checkpoint import official_arrays  # that module needs this one
 
         return official_arrays(network, path)
     if path.suffix != ".npz":
         model, _ = load_model(path)
-        return _arrays(model.get_layer("shiftvit"))
+        return _arrays(_network_in(model, path))
     try:
         arrays, _ = read_npz(path)
     except ARCHIVE_DAMAGE as error:

@@ -157,9 +157,11 @@ class RunFolder:
         provenance = provenance or {}
         found = [path.name for path in self._own_files() if path.exists()]
         if found and not config.resume:
+            advice = "Resume it with resume=True (papermill: -p resume True), or give"
+            if not self.config_path.is_file():
+                advice = "Give"
             raise FileExistsError(
-                f"{self.path} already holds a run ({', '.join(found)}). Resume it with resume=True "
-                "(papermill: -p resume True), or give another run_dir."
+                f"{self.path} already holds a run ({', '.join(found)}). {advice} another run_dir."
             )
         if found and not self.config_path.is_file():
             raise ValueError(

@@ -88,8 +88,8 @@ def save_model(model, path, class_names):
         raise ValueError(
             "A bare ShiftViT takes scaled images, and a saved classifier is given pixels 0..255: "
             "Classifier would answer wrongly. Build it with build_classifier(preset, num_classes, "
-            "weights=...), or put the scaling that it was trained with before it: "
-            "images = keras.Input((32, 32, 3)); keras.Model(images, "
+            "image_shape, weights=...), or put the scaling that it was trained with before it: "
+            f"images = keras.Input({model.input_shape[1:]}); keras.Model(images, "
             "network(keras.layers.Rescaling(1 / 127.5, -1.0)(images)))."
         )
     if not all(isinstance(name, str) for name in class_names):

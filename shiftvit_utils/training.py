@@ -16,7 +16,7 @@ from shiftvit_utils.data import load_dataset
 from shiftvit_utils.evaluation import classification_metrics, predict_logits
 from shiftvit_utils.machine import describe_device, versions
 from shiftvit_utils.optimization import build_optimizer, warmup_cosine
-from shiftvit_utils.pretrained import trained_with
+from shiftvit_utils.pretrained import network_changes, trained_with
 from shiftvit_utils.run_folder import DATA_IDS, RunFolder, same_data
 from shiftvit_utils.saving import load_model
 
@@ -86,6 +86,10 @@ def train(config):
     print(dataset, flush=True)
     _check_held_out(config, ancestors, dataset)
     config = config.resolved(num_train=len(dataset.x_train))
+    if config.initial_weights is not None:
+        changes = network_changes(config.initial_weights)
+        if changes:  # so that who starts from this run learns of them
+            config = dataclasses.replace(config, network={**changes, **(config.network or {})})
     batches = TrainingBatches(
         dataset.x_train,
         dataset.y_train,
@@ -139,11 +143,9 @@ def _identity(dataset):
 
 def _check_held_out(config, ancestors, dataset):
     """Refuses to measure on images that the weights to start from were trained on."""
-    identity = _identity(dataset)
     for before in ancestors:
         known = {name: before[name] for name in DATA_IDS if before.get(name) is not None}
-        if before.get("image_size") != config.image_size:
-            known = {}  # other pixels of the same images
+        identity = _identity(_in_size_of(before, config, dataset) if known else dataset)
         if known.get("data_id") != identity["data_id"] and not same_data(
             before["dataset"], config.dataset
         ):
@@ -151,7 +153,9 @@ def _check_held_out(config, ancestors, dataset):
         split = {name: before[name] for name in ("seed", "validation_size")}
         held_back = {name: known[name] for name in ("validation_id", "test_id") if name in known}
         # Runs of older versions did not note which images they held back.
-        same = held_back.items() <= identity.items() if held_back else _asks_for(config, split)
+        same = held_back.items() <= identity.items()
+        if len(held_back) < 2:
+            same = same and _asks_for(config, split)
         if same:
             continue
         start = f"initial_weights={config.initial_weights!r} were trained on {before['dataset']!r}"
@@ -164,8 +168,20 @@ def _check_held_out(config, ancestors, dataset):
         raise ValueError(
             f"{start}, on another copy or before it changed, which held back other images: "
             f"images to validate or to test on in this copy ({dataset.source}) would be among "
-            "those trained on. Use that copy, or leave initial_weights out."
+            "those trained on. Use that copy, or leave initial_weights out. If these are other "
+            "data of the same name, give their absolute path."
         )
+
+
+def _in_size_of(before, config, dataset):
+    """The data of a run in the image size of another, whose identity can be compared then."""
+    size = before.get("image_size")
+    if size == config.image_size:
+        return dataset
+    print("Compared with what the weights were trained on, in their image size:", flush=True)
+    return load_dataset(
+        config.dataset, validation_size=config.validation_size, seed=config.seed, image_size=size
+    )
 
 
 def _asks_for(config, split):

@@ -18,6 +18,7 @@ from shiftvit_utils import (
     save_model,
     save_official_state_dict,
 )
+from shiftvit_utils.official_state_dict import write_state_dict
 from shiftvit_utils.pretrained import (
     SHIPPED,
     load_weights,
@@ -106,13 +107,45 @@ def test_from_a_saved_model_and_a_run_folder(tmp_path):
     assert RunFolder(tmp_path).model_path == tmp_path / "model.keras"
 
 
+def write_theirs(source, path):
+    """A checkpoint as the authors' training leaves it: its batch norms have seen batches."""
+    state = save_official_state_dict(source)
+    for name in state:
+        if name.endswith("num_batches_tracked"):
+            state[name] = np.array(375_000)
+    write_state_dict(state, path)
+
+
+def test_what_was_exported_from_here_is_not_taken_for_the_authors(tmp_path):
+    path = tmp_path / "ours.safetensors"
+    save_official_state_dict(network(), path)
+    with pytest.raises(ValueError, match=r"written by save_official_state_dict.*load_official"):
+        load_weights(network(1), path)
+
+
+def test_weights_for_minus_one_to_one_refuse_the_scale_of_the_example(tmp_path):
+    write_theirs(network(), tmp_path / "theirs.safetensors")
+    for preset, weights in (("nano", "cifar10"), ("micro", tmp_path / "theirs.safetensors")):
+        with pytest.raises(ValueError, match=r"take images scaled to -1\.\.1"):
+            build_classifier(preset, weights=weights, augmentation="keras_io_2022")
+
+
+def test_weights_of_a_network_that_was_wrapped_by_hand(tmp_path):
+    source, images = network(), keras.Input((32, 32, 3))
+    scaled = keras.layers.Rescaling(1 / 127.5, -1.0)(images)
+    save_model(keras.Model(images, source(scaled)), tmp_path / "m.keras", list("abcdefghij"))
+    target = network(1)
+    load_weights(target, tmp_path / "m.keras")
+    assert_same(values(target), values(source))
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 def test_the_authors_weights_make_a_classifier_of_raw_images(tmp_path, suffix):
     """Pixels in, and out comes what the authors' network says of the images they normalise."""
     if suffix == ".pth":
         pytest.importorskip("torch")
     source = network(patch_norm=True, final_norm=True)
-    save_official_state_dict(source, tmp_path / f"theirs{suffix}")
+    write_theirs(source, tmp_path / f"theirs{suffix}")
     pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3))
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # timm's, which datasets.py takes
     expected = source.predict((pixels / 255 - mean) / std, verbose=0)
@@ -127,7 +160,7 @@ def test_the_authors_weights_make_a_classifier_of_raw_images(tmp_path, suffix):
 
 def test_the_authors_weights_do_not_fit_any_network(tmp_path):
     path = tmp_path / "theirs.safetensors"
-    save_official_state_dict(network(), path)
+    write_theirs(network(), path)
     with pytest.raises(ValueError, match=r"layers\.0\.downsample.* is not in this network"):
         load_weights(network(num_shift_blocks_per_stages=(1,)), path)
     with pytest.raises(ValueError, match=r"normalization='layer'.*'group'"):

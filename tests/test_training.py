@@ -1059,6 +1059,51 @@ def test_weights_in_another_image_size_are_not_validated_on_what_they_were_train
         train(config)
 
 
+@pytest.mark.parametrize("image_size", [None, 8, 16])
+def test_no_image_size_hides_another_copys_split(reordered_copy, tmp_path, no_fit, image_size):
+    run, copy = reordered_copy
+    with pytest.raises(ValueError, match=r"on another copy .*would be among those trained on"):
+        train(tiny_config(copy, tmp_path / "new", initial_weights=run.path, image_size=image_size))
+
+
+@pytest.mark.parametrize("settings", [{"limit_train": 40}, {"image_size": 16}])
+def test_no_subset_or_size_hides_a_copy_under_another_path(
+    drawn_split, tmp_path, monkeypatch, settings
+):
+    _, data = drawn_split
+    first = train(tiny_config(data, tmp_path / "first", epochs=1, **settings)).run
+    monkeypatch.setattr(keras.Model, "fit", lambda *_, **__: pytest.fail("training started"))
+    other = shutil.copy(data, tmp_path / "other.npz")
+    with pytest.raises(ValueError, match=r"trained on .*seed=0"):
+        train(tiny_config(other, tmp_path / "new", initial_weights=first.path, seed=1))
+
+
+def test_a_record_without_its_test_images_asks_for_the_seed(plain, data, tmp_path, no_fit):
+    """Of an older version: the same validation images do not say which were tested on."""
+    run = RunFolder(tmp_path / "old")
+    shutil.copytree(plain.result.run.path, run.path)
+    config = run.read_config()
+    run.write_json(
+        run.config_path, {k: config[k] for k in config if k not in ("test_id", "data_id")}
+    )
+    with pytest.raises(ValueError, match=r"trained on .*seed=0"):
+        train(tiny_config(data, tmp_path / "new", initial_weights=run.path, seed=1))
+
+
+def test_who_starts_from_a_run_that_started_from_shipped_weights_hears_of_their_network(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {"x": rng.integers(0, 256, (40, 8, 8, 3), "uint8"), "y": np.arange(40) % 4}
+    data = tmp_path / "small.npz"
+    np.savez(data, **{f"{k}_{split}": v for split in ("train", "test") for k, v in arrays.items()})
+    settings = {"dataset": str(data), "preset": "nano", "epochs": 1, "jit": False}
+    first = train(TrainConfig(**settings, run_dir=tmp_path / "a", initial_weights="cifar10")).run
+    network = first.read_config()["network"]
+    assert network == {"normalization": "batch"}
+    assert build_classifier("nano", 4, weights=first.path, **network).count_params() > 900_000
+    with pytest.raises(ValueError, match=r"network=\{'normalization': 'batch'\}"):
+        build_classifier("nano", 4, weights=first.path)
+
+
 def test_train_takes_a_configuration():
     with pytest.raises(TypeError, match=r"train takes a TrainConfig, got \{'epochs': 3\}"):
         train({"epochs": 3})

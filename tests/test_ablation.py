@@ -174,6 +174,13 @@ def test_runs_on_part_of_the_images_are_not_taken_for_runs_on_all(sweep):
 
 
 @pytest.mark.backend_free
+def test_settings_without_a_parameter_of_their_own_are_compared_too(sweep):
+    sweep(FakePapermill(), common=COMMON | {"mixup_alpha": 0.0})
+    with pytest.raises(RuntimeError, match=r"mixup_alpha is 0\.0 in the folder, 0\.2 now"):
+        sweep(FakePapermill(), common=COMMON | {"other_settings": {"mixup_alpha": 0.2}})
+
+
+@pytest.mark.backend_free
 def test_what_a_recipe_adds_to_the_network_is_no_difference(sweep):
     common = COMMON | {"recipe": "fast"}
     sweep(FakePapermill(), common=common)

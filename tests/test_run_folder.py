@@ -623,6 +623,15 @@ def test_newest_run_is_that_of_the_newest_model(tmp_path, monkeypatch):
         newest_run("mine.npz")
 
 
+def test_newest_run_knows_its_data_by_another_spelling(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHIFTVIT_RUNS", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path, "mine-nano", str(tmp_path / "mine.npz"), age=10)
+    assert newest_run("mine.npz").path.name == "mine-nano"
+    with pytest.raises(FileNotFoundError):
+        newest_run("other.npz")
+
+
 def test_no_run_says_how_to_make_one(tmp_path, monkeypatch):
     monkeypatch.setenv("SHIFTVIT_RUNS", str(tmp_path / "none-yet"))
     with pytest.raises(FileNotFoundError, match="`make train`, or run notebook 05_train"):

@@ -20,8 +20,15 @@ def dense_kernel(weight):
     )
 
 
-def decay_step(weight, learning_rate, weight_decay, library):
-    return weight - weight * weight_decay * (learning_rate if library == "keras" else 1)
+def keras_weight_decay(constant_decay, learning_rates):
+    # The exact one, by halving an interval; a mean of the rates gives it to first order.
+    expected = len(learning_rates) * np.log(1 - constant_decay)
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        decay = (low + high) / 2
+        too_much = np.log(1 - decay * learning_rates).sum() < expected
+        low, high = (low, decay) if too_much else (decay, high)
+    return low
 
 
 def rate_at_stop(epoch, epochs, warmup_fraction):
@@ -33,7 +40,7 @@ def rate_at_stop(epoch, epochs, warmup_fraction):
 RIGHT = {
     exercises.check_moving_share: 0.125,
     exercises.check_dense_kernel: dense_kernel,
-    exercises.check_decay_step: decay_step,
+    exercises.check_keras_weight_decay: keras_weight_decay,
     exercises.check_rate_at_stop: rate_at_stop,
 }
 
@@ -41,6 +48,10 @@ RIGHT = {
 test_right_answers_pass = right_answers_pass(RIGHT)
 test_stubs_are_not_written_yet = stubs_are_not_written_yet(RIGHT)
 test_garbage_is_answered_with_one_sentence = garbage_is_answered_with_one_sentence(RIGHT)
+
+
+def test_the_first_order_is_close_enough():
+    assert exercises.check_keras_weight_decay(lambda decay, rates: decay * len(rates) / sum(rates))
 
 
 def cosine(progress):
@@ -61,9 +72,19 @@ def cosine(progress):
         ),
         (exercises.check_dense_kernel, lambda w: w.reshape(-1, len(w)), "the order is not"),
         (exercises.check_dense_kernel, lambda w: w, "must have the shape"),
-        (exercises.check_decay_step, lambda w, lr, wd, _: w - lr * wd * w, "the other library"),
-        (exercises.check_decay_step, lambda w, lr, wd, _: lr * wd * w, "that is what is lost"),
-        (exercises.check_decay_step, lambda w, lr, wd, _: w + lr * wd * w, "the weight grew"),
+        (exercises.check_keras_weight_decay, lambda c, rates: c, "the constant decay itself"),
+        (exercises.check_keras_weight_decay, lambda c, rates: c / rates.max(), "at the peak only"),
+        (
+            exercises.check_keras_weight_decay,
+            lambda c, rates: c * rates.mean(),
+            "divide by the mean",
+        ),
+        (exercises.check_keras_weight_decay, lambda c, rates: c / rates.sum(), "in all steps"),
+        (
+            exercises.check_keras_weight_decay,
+            lambda c, rates: 2 * c / rates.max(),
+            "add up the rates",
+        ),
         (exercises.check_rate_at_stop, lambda e, n, _: cosine(e / n), "begins after the warm-up"),
         (
             exercises.check_rate_at_stop,

@@ -78,36 +78,41 @@ def check_dense_kernel(function):
 
 
 @checker
-def check_decay_step(function):
-    """07.3: `decay_step(weight, learning_rate, weight_decay, library)`.
+def check_keras_weight_decay(function):
+    """07.3: `keras_weight_decay(constant_decay, learning_rates)`, over a whole run.
 
     Args:
-        function: the learner's function: what weight decay alone makes of a weight in one step, for
-            the library "keras" or "tfa".
+        function: the learner's function: the weight decay with which Keras's AdamW, at these
+            learning rates, one a step, leaves as much of a weight as a constant decay does.
 
     Returns:
         bool, after printing one line.
     """
     require_function(function)
-    for weight, rate, decay in ((2.0, 0.5, 0.1), (-3.0, 0.01, 0.2), (1.0, 0.0, 0.3)):
-        truths = {"keras": weight * (1 - rate * decay), "tfa": weight * (1 - decay)}
-        for library, expected in truths.items():
-            call = f"decay_step({weight:g}, {rate:g}, {decay:g}, {library!r})"
-            got = number(function(weight, rate, decay, library), call)
-            if math.isclose(got, expected, abs_tol=1e-9):
+    warmup, cosine = np.linspace(0, 1, 60), 0.5 * (1 + np.cos(np.linspace(0, np.pi, 340)))
+    runs = {
+        "a constant rate of 0.002": np.full(200, 2e-3),
+        "a warm-up and a cosine, of 400 steps": 1e-3 * np.concatenate([warmup, cosine]),
+        "a line from 0.01 to 0, of 300 steps": np.linspace(1e-2, 0, 300),
+    }
+    for run, rates in runs.items():
+        for decay in (1e-4, 5e-4):
+            got = number(function(decay, rates.copy()), f"The decay for {run}")
+            left, expected = np.prod(1 - got * rates), (1 - decay) ** len(rates)
+            if math.isclose(1 - left, 1 - expected, rel_tol=0.01):
                 continue
-            other = truths["tfa" if library == "keras" else "keras"]
-            lost = weight - expected
-            if math.isclose(got, other, abs_tol=1e-9):
-                hint = "that is the other library."
-            elif math.isclose(got, lost, abs_tol=1e-9):
-                hint = "that is what is lost. Give the weight that is left."
-            elif math.isclose(got, weight + lost, abs_tol=1e-9):
-                hint = "the weight grew: decay takes away."
-            else:
-                hint = "decay takes a share of the weight itself; only in one library does the "
-                hint += "learning rate scale that share."
-            raise WrongAnswerError(f"{call} gave {got:g}: {hint}")
+            mistakes = {
+                decay: "that is the constant decay itself, which Keras would multiply by the rate.",
+                decay / rates.max(): "that is equal at the peak only. Most rates are lower.",
+                decay * rates.mean(): "divide by the mean rate: what Keras multiplies by it.",
+                decay / rates.sum(): "that loses in all steps what should be lost in each.",
+            }
+            refuse_known_mistakes(got, mistakes)
+            raise WrongAnswerError(
+                f"with {run}, a constant decay of {decay:g} leaves {expected:.4f} of a weight. "
+                f"Yours, {got:g}, leaves {left:.4f}. What is lost in a step is the decay times its "
+                "rate: add up the rates."
+            )
 
 
 @checker

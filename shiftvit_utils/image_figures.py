@@ -89,6 +89,8 @@ def image_grid_figure(
 def class_balance_figure(splits, class_names):
     """How many images each class has, in each split: bars with their counts.
 
+    Splits of one size share their axis, so that the lengths of their bars can be compared.
+
     Args:
         splits: dict from the name of a split to its labels, int array `(N,)`.
         class_names: sequence of str, in label order.
@@ -103,13 +105,15 @@ def class_balance_figure(splits, class_names):
     size = (0.8 + 2.8 * len(splits), 0.9 + 0.26 * len(class_names))
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(1, len(splits), sharey=True, squeeze=False)[0]
-    for k, (axes, (name, labels)) in enumerate(zip(panels, splits.items(), strict=True)):
-        counts = np.bincount(np.asarray(labels), minlength=len(class_names))
+    counts_of = [np.bincount(labels, minlength=len(class_names)) for labels in splits.values()]
+    of_one_size = len({counts.sum() for counts in counts_of}) == 1
+    for k, (axes, name, counts) in enumerate(zip(panels, splits, counts_of, strict=True)):
+        longest = max(counts.max() for counts in counts_of) if of_one_size else counts.max()
         bars = axes.barh(class_names, counts, color=SPLIT_COLORS[k % len(SPLIT_COLORS)])
         axes.axvline(counts.mean(), color=PALETTE["grey"], linestyle=":")
         for count in axes.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=8):
             count.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})
-        axes.set(title=f"{name}: {counts.sum():,}", xlabel="images", xlim=(0, 1.25 * counts.max()))
+        axes.set(title=f"{name}: {counts.sum():,}", xlabel="images", xlim=(0, 1.25 * longest))
         axes.locator_params(axis="x", nbins=3)
         axes.xaxis.set_major_formatter("{x:,.0f}")
     panels[0].invert_yaxis()  # the first class on top, as in a list; shared by all panels

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from shiftvit_utils.figures import PALETTE
 from shiftvit_utils.predictions import Predictions, softmax
@@ -126,7 +127,7 @@ def original_and_seen_figure(
 def occlusion_figure(
     image: np.ndarray, maps: Mapping[str, np.ndarray], label: str = "score falls by"
 ) -> Figure:
-    """An image, and occlusion maps laid over it, each with a colour bar of its own.
+    """An image, and its occlusion maps beside it, each with a colour bar of its own.
 
     Args:
         image: uint8 `(H, W, 3)`.
@@ -134,24 +135,34 @@ def occlusion_figure(
         label: what the colour bars say: the meaning of the numbers and their unit.
 
     Returns:
-        `matplotlib.figure.Figure`. A cross marks the largest value of each map.
+        `matplotlib.figure.Figure`. A cross marks the middle of the place with the largest value of
+        each map.
     """
     figure = Figure(figsize=(2.5 * (1 + len(maps)), 3.2), layout="constrained")
     first, *others = figure.subplots(1, 1 + len(maps))
     _show(first, image, "image")
     for axes, (title, values) in zip(others, maps.items(), strict=True):
         limit = float(np.abs(values).max()) or 1.0
-        _show(axes, image.mean(axis=-1), title, cmap="gray", vmin=0, vmax=255)
         # Orange where the score needs the place, purple where it does better without.
-        overlay = axes.imshow(values, cmap="PuOr_r", vmin=-limit, vmax=limit, alpha=0.65)
-        row, column = np.unravel_index(values.argmax(), values.shape)
+        shown = _show(axes, values, title, cmap="PuOr_r", vmin=-limit, vmax=limit)
+        row, column = _middle_of_largest(values)
         axes.plot(column, row, marker="x", color="black", markersize=8, markeredgewidth=2)
-        figure.colorbar(overlay, ax=axes, label=label, location="bottom", shrink=0.9)
+        figure.colorbar(shown, ax=axes, label=label, location="bottom", shrink=0.9)
     return figure
 
 
-def _show(axes: Axes, image: np.ndarray, title: str, **style: Any) -> None:
-    axes.imshow(image, interpolation="nearest", **style)
+def _middle_of_largest(values: np.ndarray) -> tuple[float, float]:
+    """The middle of the rectangle, from the first largest value on, that is as large all along."""
+    row, column = np.unravel_index(values.argmax(), values.shape)
+    is_largest = values == values.max()
+    rows = np.append(is_largest[row:, column], False).argmin()  # until the first that is less
+    columns = np.append(is_largest[row, column:], False).argmin()
+    return float(row + (rows - 1) / 2), float(column + (columns - 1) / 2)
+
+
+def _show(axes: Axes, image: np.ndarray, title: str, **style: Any) -> AxesImage:
+    shown = axes.imshow(image, interpolation="nearest", **style)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_title(title, fontsize=9)
+    return shown

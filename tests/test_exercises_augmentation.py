@@ -209,6 +209,11 @@ WRONG = [
     (exercises.check_random_crops, lambda *_: None, "Did you forget `return`"),
     (
         exercises.check_random_crops,
+        lambda *arguments: random_crops(*arguments).astype("float64"),
+        "np.empty alone makes float64",
+    ),
+    (
+        exercises.check_random_crops,
         crops_at(lambda rng, largest, count: [rng.integers(largest + 1)] * count),
         "cropped at one offset",
     ),

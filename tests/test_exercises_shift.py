@@ -127,6 +127,19 @@ def rows_with(k, row):
     return tuple(row if j == k else right for j, right in enumerate(ROWS))
 
 
+def looks_for_the_impulse(shift):
+    """Fails on a shift that goes so far that the impulse leaves the map."""
+    x = np.zeros((1, 5, 5, 12), "float32")
+    x[0, 2, 2] = 1
+    moved = shift(x, 12, 2)
+    return [tuple(np.argwhere(moved[0, ..., k])[0]) for k in range(4)] == [
+        (2, 0),
+        (2, 4),
+        (0, 2),
+        (4, 2),
+    ]
+
+
 WRONG = [
     (exercises.check_num_div, ..., "not written yet"),
     (exercises.check_num_div, 12, "0.333 of the channels"),
@@ -171,14 +184,20 @@ WRONG = [
     (exercises.check_slide, lambda x, axis, pixels: 7 * x, "should give [[0, 1"),
     (exercises.check_moves, not_yet, "not written yet"),
     (exercises.check_moves, lambda shift: True, "accepts everything"),
-    (exercises.check_moves, lambda shift: False, "rejects a shift that is right"),
+    (exercises.check_moves, lambda shift: False, "rejects a shift that is correct"),
     (exercises.check_moves, lambda shift: None, "Did you forget `return`"),
     (exercises.check_moves, lambda shift: shift(np.zeros((4, 4))), "needs (N, H, W, C)"),
+    (exercises.check_moves, looks_for_the_impulse, "stops with an IndexError"),
     (exercises.check_moves, impulse_in_the_middle, "come in on the other side slips through"),
     (exercises.check_diamond, not_yet, "not written yet"),
     (exercises.check_diamond, lambda L, s: 5, "must return two numbers"),
     (exercises.check_diamond, lambda L, s: ("five", 3), "must be a number, yours is str"),
     (exercises.check_diamond, lambda L, s: ((2 * L + 1) ** 2, 2 * L + 1), "full square"),
+    (
+        exercises.check_diamond,
+        lambda L, s: ((2 * L * s + 1) ** 2, 2 * L * s + 1),
+        "full square. Its corners",
+    ),
     (exercises.check_diamond, lambda L, s: (4 * L + 1, 2 * L + 1), "a plus sign"),
     (exercises.check_diamond, lambda L, s: (2 * L * L + 2 * L, 2 * L + 1), "the pixel itself"),
     (exercises.check_diamond, lambda L, s: diamond(L + 1, s), "one block more"),

@@ -103,6 +103,16 @@ def test_class_balance_counts_every_split_and_class():
     assert figure.axes[0].yaxis_inverted()
 
 
+@pytest.mark.parametrize("of_one_size", [True, False])
+def test_bars_of_splits_of_one_size_have_one_scale(of_one_size):
+    splits = {"airplanes only": np.zeros(30, int), "shuffled": np.arange(30 if of_one_size else 9)}
+    splits["shuffled"] %= 3
+    figure = image_figures.class_balance_figure(splits, ("airplane", "cat", "dog"))
+    limits = [axes.get_xlim() for axes in figure.axes]
+    assert (limits[0] == limits[1]) == of_one_size
+    assert figure.axes[0].get_xlim()[1] > 30  # of the longest bar
+
+
 def test_pixel_statistics_are_those_of_all_pixels(images):
     images[0] = 0  # a dark image, so that the spread within images is not the whole spread
     figure = image_figures.pixel_statistics_figure(images)

@@ -80,7 +80,7 @@ def test_pictures_stand_above_what_the_network_sees():
         np.testing.assert_array_equal(shown(axes), image)
 
 
-def test_maps_lie_over_the_grey_image_around_zero():
+def test_maps_have_the_colours_of_their_bars_around_zero():
     small, large = np.zeros((8, 8)), np.zeros((8, 8))
     small[2, 3], large[5, 6], large[0, 0] = 0.1, 0.3, -0.4
     figure = inference_figures.occlusion_figure(IMAGES[0], {"4": small, "8": large}, "falls by")
@@ -89,17 +89,34 @@ def test_maps_lie_over_the_grey_image_around_zero():
     assert [axes.get_title() for axes in (first, second)] == ["4", "8"]
     assert [axes.get_xlabel() for axes in colour_bars] == ["falls by", "falls by"]
     for axes, values, limit, place in ((first, small, 0.1, (3, 2)), (second, large, 0.4, (6, 5))):
-        background, overlay = axes.images
-        np.testing.assert_allclose(background.get_array(), IMAGES[0].mean(axis=-1))
-        np.testing.assert_array_equal(overlay.get_array(), values)
-        assert overlay.get_clim() == (-limit, limit)
+        (drawn,) = axes.images
+        np.testing.assert_array_equal(drawn.get_array(), values)
+        assert drawn.get_clim() == (-limit, limit)
+        assert drawn.get_alpha() is None  # or no colour would be one of the bar
         (cross,) = axes.lines
         assert (cross.get_xdata()[0], cross.get_ydata()[0]) == place
 
 
 def test_a_map_of_zeros_can_be_drawn():
     figure = inference_figures.occlusion_figure(IMAGES[0], {"none": np.zeros((8, 8))})
-    assert figure.axes[1].images[1].get_clim() == (-1, 1)
+    assert figure.axes[1].images[0].get_clim() == (-1, 1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "middle"),
+    [
+        (np.s_[2:6], np.s_[4:8], (3.5, 5.5)),
+        (np.s_[:3], np.s_[:1], (1, 0)),
+        (np.s_[5:7], np.s_[:], (5.5, 3.5)),
+    ],
+)
+def test_the_cross_stands_in_the_middle_of_the_largest_place(rows, columns, middle):
+    values = np.zeros((8, 8))
+    values[rows, columns] = 2
+    values[7, 2] = 2 if rows.stop < 7 else 0  # another place as large: the first one counts
+    figure = inference_figures.occlusion_figure(IMAGES[0], {"4": values})
+    (cross,) = figure.axes[1].lines
+    assert (cross.get_ydata()[0], cross.get_xdata()[0]) == middle
 
 
 def test_reliability_shows_accuracy_counts_and_the_error():

@@ -80,7 +80,12 @@ def _crop_offsets(function, rng, count=2400):
         ) from error
     if not np.array_equal(mine, images):
         raise WrongAnswerError("your function changed the images that it was given. Make new ones.")
-    windows = array(answer, "random_crops(...)", (count, height, width, 3), images.dtype)
+    windows = array(answer, "random_crops(...)", (count, height, width, 3))
+    if windows.dtype != images.dtype:
+        raise WrongAnswerError(
+            f"random_crops(...) must be {images.dtype}, as the images are, yours is "
+            f"{windows.dtype}. np.empty alone makes float64: take np.empty(..., images.dtype)."
+        )
     if not np.array_equal(windows[..., 0], images[:, :height, :width, 0]):
         k = int(np.argmax((windows[..., 0] != images[:, :height, :width, 0]).any(axis=(1, 2))))
         raise WrongAnswerError(f"window {k} has pixels that are not from image {k}.")

@@ -12,6 +12,9 @@ from shiftvit_utils.exercises.checking import (
     require_function,
 )
 
+# Where a slice with `-shift_pixel` goes wrong.
+MINUS_ZERO = "In NumPy x[:-0] is empty, and x[-0:] is the whole of x."
+
 
 @checker
 def check_num_div(answer):
@@ -121,8 +124,8 @@ def check_shift(function):
             if pixels != 0:
                 raise
             raise WrongAnswerError(
-                f"shift_pixel=0 must change nothing, but your code stopped with: {error}. In NumPy "
-                "x[:-0] is empty, not the whole of x."
+                f"shift_pixel=0 must change nothing, but your code stopped with: {error}. "
+                f"{MINUS_ZERO}"
             ) from None
         if not np.array_equal(given, x):
             raise WrongAnswerError("you wrote into the input x. Work on a copy: y = x.copy().")
@@ -144,9 +147,7 @@ def check_shift(function):
 def _explain_shift(x, got, expected, num_div, pixels):
     """Raises with the first group that is wrong."""
     if pixels == 0:
-        raise WrongAnswerError(
-            "shift_pixel=0 must change nothing. In NumPy x[:-0] is empty, not the whole of x."
-        )
+        raise WrongAnswerError(f"shift_pixel=0 must change nothing. {MINUS_ZERO}")
     group = x.shape[-1] // num_div
     channel = int(np.argwhere((got != expected).any(axis=(0, 1, 2)))[0, 0])
     name = NAMES[channel // group] if channel < 4 * group else "no direction: it stays"
@@ -225,11 +226,11 @@ def _kind_of_slide(x, got, axis, pixels):
 
 @checker
 def check_moves(function):
-    """03.5: the learner's test `moves(shift_function)`, tried on a right and on broken shifts.
+    """03.5: the learner's test `moves(shift_function)`, tried on a correct and on broken shifts.
 
     Args:
         function: the learner's test; takes `shift_function(x, num_div, shift_pixel)` and returns
-            whether that one is right. A failed `assert` counts as False.
+            whether that one is correct. A failed `assert` counts as False.
 
     Returns:
         bool, after printing one line.
@@ -237,9 +238,18 @@ def check_moves(function):
     require_function(function)
     if not _verdict(function, right_shift):
         raise WrongAnswerError(
-            "your test rejects a shift that is right. Compare with the figures in section 2."
+            "your test rejects a shift that is correct. Compare with the figures in section 2."
         )
-    slipped = [name for name, (broken, _) in BROKEN.items() if _verdict(function, broken)]
+    slipped = []
+    for name, (broken, _) in BROKEN.items():
+        try:
+            if _verdict(function, broken):
+                slipped.append(name)
+        except IndexError as error:  # of what it looked for, nothing was there
+            raise WrongAnswerError(
+                f"your test stops with an IndexError ({error}) on one that {name}. Return False "
+                "there."
+            ) from None
     if len(slipped) == len(BROKEN):
         raise WrongAnswerError(
             "your test accepts everything, even a function that changes nothing."
@@ -310,7 +320,6 @@ def _explain_count(call, count, blocks, pixels):
         return
     far = blocks * pixels
     known = {
-        (2 * blocks + 1) ** 2: "that is the full square. Its corners need more than L steps.",
         4 * blocks + 1: "that is a plus sign. A path may turn: left, then up.",
         expected - 1: "the pixel itself counts too: standing still is a step.",
         2 * blocks**2 - 2 * blocks + 1: "that is the diamond of one block less.",
@@ -318,6 +327,8 @@ def _explain_count(call, count, blocks, pixels):
         2 * far**2 + 2 * far + 1: "steps of shift_pixel leave holes: the pixels between are never "
         "reached, so the number is that of steps of one.",
         (2 * far + 1) ** 2: "that is the full square, holes and corners included.",
+        # Last, for it is the same number where shift_pixel is 1 and there are no holes.
+        (2 * blocks + 1) ** 2: "that is the full square. Its corners need more than L steps.",
     }
     hint = known.get(count, "count the rows of the diamond: 1, 3, 5, … and back.")
     raise WrongAnswerError(f"{call} reaches {expected} pixels, not {count:g}: {hint}")

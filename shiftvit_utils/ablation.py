@@ -22,8 +22,10 @@ import numpy as np
 import yaml
 
 from shiftvit_utils.config import RECIPES
+from shiftvit_utils.image_decoding import check_image_size
 from shiftvit_utils.layer_costs import layer_costs
 from shiftvit_utils.model import ShiftViT
+from shiftvit_utils.pretrained import network_changes
 from shiftvit_utils.run_folder import RunFolder
 
 _LAST_LINES = 15
@@ -214,7 +216,7 @@ def _run_one(path, point, seed, notebook, parameters, run):
 
 
 _NONE_IS_A_VALUE = (
-    *("network", "limit_train", "validation_size"),
+    *("network", "limit_train", "validation_size", "image_size"),
     *("initial_weights", "ema_momentum", "global_clipnorm"),
 )
 
@@ -226,8 +228,14 @@ def _differences(path, settings):
     asked |= asked.pop("other_settings", None) or {}
     # The folder holds the network as the recipe completed it.
     recipe = RECIPES[before["recipe"]]
-    network = {**recipe.get("network", {}), **(asked.get("network") or {})}
+    network = {
+        **network_changes(asked["initial_weights"]),
+        **recipe.get("network", {}),
+        **(asked.get("network") or {}),
+    }
     asked["network"] = network or None
+    size = check_image_size(asked["image_size"])
+    asked["image_size"] = None if size is None else list(size)
     differing = [
         f"{name} is {before[name]!r} in the folder, {value!r} now"
         for name, value in asked.items()
@@ -268,7 +276,10 @@ def collect(points, seeds, folder):
             if not run.is_complete:
                 raise FileNotFoundError(f"{run.path} holds no finished run; run_sweep makes it.")
             config, metrics = run.read_config(), run.read_metrics()
-            network = ShiftViT.from_preset(config["preset"], **(config["network"] or {}))
+            arguments = dict(config["network"] or {})
+            if config.get("image_size"):
+                arguments["image_shape"] = (*config["image_size"], 3)
+            network = ShiftViT.from_preset(config["preset"], **arguments)
             measured = {name: metrics[name] for name in COLUMNS if name in metrics}
             cost = sum(layer.multiply_adds for layer in layer_costs(network))
             row = {"group": point.group, "point": point.name, "seed": seed, "multiply_adds": cost}

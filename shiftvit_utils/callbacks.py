@@ -1,6 +1,5 @@
 """Around each epoch of a run: fresh random numbers, validation, one log line, a saved state."""
 
-import math
 import time
 
 import keras
@@ -212,7 +211,7 @@ class EpochEnd(keras.callbacks.Callback):
         train_seconds = time.perf_counter() - self.start_time
         self._report_first_step()  # of a run with one step an epoch
         logs = {name: float(value) for name, value in (logs or {}).items()}
-        self._check_finite(logs["loss"])
+        self._check_finite("training loss", logs["loss"])
         images_seen = (self.batches.steps_per_epoch - self.first_step) * self.batches.batch_size
         validation, is_best = self._validate_and_keep()
         row = {
@@ -244,10 +243,11 @@ class EpochEnd(keras.callbacks.Callback):
             )
             self.model.stop_training = True
 
-    def _check_finite(self, loss):
-        if not math.isfinite(loss):
+    def _check_finite(self, what, values):
+        if not np.isfinite(values).all():
+            found = values if np.ndim(values) == 0 else "NaN or infinite"
             raise FloatingPointError(
-                f"The training loss became {loss} in epoch {self.epoch + 1}. Lower lr_max, "
+                f"The {what} became {found} in epoch {self.epoch + 1}. Lower lr_max, "
                 "warm up for longer, or "
                 "set global_clipnorm; with mixed_float16, try mixed_bfloat16. The last state "
                 "before that is kept."
@@ -264,6 +264,8 @@ class EpochEnd(keras.callbacks.Callback):
             # Copies of them: on JAX, predict() gives the arrays of the weights away.
             self.model.set_weights(self.model.get_weights())
         logits = predict_logits(self.model, self.dataset.x_val, self.batches.batch_size)
+        # The loss of the last step was measured before its update.
+        self._check_finite("network's answers", logits)
         validation = classification_metrics(logits, self.dataset.y_val)
         best = max((row["val_top1"] for row in self.history), default=-1.0)
         is_best = validation["top1"] > best and not self.keep_last
@@ -277,7 +279,7 @@ class EpochEnd(keras.callbacks.Callback):
         if step:  # in the middle of an epoch
             if keras.backend.backend() == "jax":
                 self.model.jax_state_sync()  # JAX holds the newest weights elsewhere
-            self._check_finite(float(self.model.get_metrics_result()["loss"]))
+            self._check_finite("training loss", float(self.model.get_metrics_result()["loss"]))
         self.run.save_state(self.model, epoch, step, self.batches.steps_per_epoch)
 
 

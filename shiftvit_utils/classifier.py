@@ -1,12 +1,13 @@
 """The model that is trained and saved: raw images in, logits out, all in one graph."""
 
 import keras
+import numpy as np
 
 from shiftvit_utils.augmentation import Augmentation
 from shiftvit_utils.image_decoding import check_image_size
 from shiftvit_utils.model import ShiftViT
 from shiftvit_utils.presets import preset_config
-from shiftvit_utils.pretrained import load_weights, network_changes, scaled_to_plus_minus_one
+from shiftvit_utils.pretrained import input_scale, load_weights, network_changes
 from shiftvit_utils.quiet_start import set_random_seed
 
 
@@ -71,10 +72,14 @@ def build_classifier(
     size = check_image_size(image_size)
     if size is not None:
         network_config["image_shape"] = (*size, 3)
-    if augmentation == "keras_io_2022" and scaled_to_plus_minus_one(weights):
+    scale, offset = (1 / 255, 0.0) if augmentation == "keras_io_2022" else (1 / 127.5, -1.0)
+    trained_scale = input_scale(weights)
+    if trained_scale is not None and not np.allclose(trained_scale, (scale, offset)):
+        lowest, highest = (trained_scale[1], 255 * trained_scale[0] + trained_scale[1])
         raise ValueError(
-            f"weights={str(weights)!r} take images scaled to -1..1, and "
-            "augmentation='keras_io_2022' scales them to 0..1. Choose another augmentation."
+            f"weights={str(weights)!r} take images scaled to {lowest:g}..{highest:g}, and "
+            f"augmentation={augmentation!r} scales them to {offset:g}..{255 * scale + offset:g}. "
+            "Choose another augmentation: 'keras_io_2022' scales to 0..1, all others to -1..1."
         )
     if seed is not None:
         set_random_seed(seed)
@@ -92,7 +97,6 @@ def build_classifier(
         dtype="float32",
         name="augmentation",
     )(images)  # (N, height, width, 3)
-    scale, offset = (1 / 255, 0.0) if augmentation == "keras_io_2022" else (1 / 127.5, -1.0)
     x = keras.layers.Rescaling(scale, offset, dtype="float32", name="rescaling")(x)
     network = ShiftViT(**network_config, dtype=dtype, name="shiftvit")
     if weights is not None:

@@ -294,7 +294,10 @@ class TrainConfig:
         for name in ("dataset", "initial_weights", "run_dir"):
             value = getattr(self, name)
             if isinstance(value, os.PathLike):  # as text, which `config.json` can hold
-                object.__setattr__(self, name, os.fspath(value))
+                text = os.fspath(value)
+                if name != "run_dir" and os.path.basename(text) == text:
+                    text = os.path.join(os.curdir, text)
+                object.__setattr__(self, name, text)
             elif not isinstance(value, str) and (value is not None or name == "dataset"):
                 raise ValueError(f"{name} must be a text or a path, got {value!r}.")
         held_back: Any = self.validation_size

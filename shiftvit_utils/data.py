@@ -33,7 +33,7 @@ from shiftvit_utils.splits import (
     stratified_subset,
 )
 
-_NAMED_SOURCES = ("cifar10", "digits")
+NAMED_SOURCES = ("cifar10", "digits")
 _EXPECTED = "'cifar10', 'digits', the path of an .npz file, or the path of a folder of images"
 
 
@@ -121,6 +121,8 @@ def load_dataset(
             kept, held = stratified_split(labels, count, seed, names, "validation_size")
         _move(arrays, kept, held, "val")
 
+    advice = "Add images of it, or take it out of the class names."
+    require_every_class(arrays["y_train"], names, "training", advice)
     whole = Dataset(**arrays, class_names=names, source=description, id_of_all=None)
     chosen = stratified_subset(arrays["y_train"], limit_train, seed, names)
     print(f"Data: {description}")
@@ -165,7 +167,7 @@ def _unknown(source: str | os.PathLike[str]) -> Exception:
     text = os.fspath(source)
     if isinstance(source, os.PathLike) or os.path.basename(text) != text:
         return FileNotFoundError(f"source={text!r} does not exist: check the path.")
-    close = difflib.get_close_matches(text.lower(), _NAMED_SOURCES, n=1)
+    close = difflib.get_close_matches(text.lower(), NAMED_SOURCES, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return ValueError(f"source={text!r} is unknown; expected {_EXPECTED}.{hint}")
 

@@ -149,17 +149,27 @@ def save_official_state_dict(model, path=None):
         int64 0, because `load_state_dict` asks for it.
 
     Raises:
-        ValueError: if `model` is no `ShiftViT`, has another token mixer than the paper's shift,
-            which their code has not, or `path` has another ending.
+        ValueError: if `model` is no `ShiftViT`, has another token mixer than the paper's shift by
+            one pixel of `C // num_div` channels a group, which is the only one that their code
+            has, or `path` has another ending.
 
     >>> model = ShiftViT.from_preset("micro")
     >>> save_official_state_dict(model)["patch_embed.proj.weight"].shape
     (24, 3, 4, 4)
     """
     variables = _variables_by_key(model)
-    variant = model.get_config()["shift_variant"]
-    if variant != "paper":
-        raise ValueError(f"shift_variant={variant!r}: the authors' code shifts as the paper does.")
+    config = model.get_config()
+    only = {
+        "shift_variant": "paper",
+        "shift_pixel": 1,
+        "group_channels": None,
+    }
+    for name, theirs in only.items():
+        if config[name] != theirs:
+            raise ValueError(
+                f"{name}={config[name]!r}: the authors' code has nothing but {name}={theirs!r}, "
+                "and would compute something else with these weights."
+            )
     state = {}
     for key, (variable, shape) in variables.items():
         state[key] = _to_pytorch(np.asarray(keras.ops.convert_to_numpy(variable), "float32"), shape)

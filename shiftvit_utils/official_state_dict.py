@@ -170,6 +170,8 @@ def _as_array(origin, name, value):
         value = value.detach().cpu()
         value = value.float().numpy() if value.is_floating_point() else value.numpy()
     array = np.asarray(value) if not isinstance(value, dict) else None
+    if array is not None and array.dtype.name == "bfloat16":  # of .safetensors
+        array = array.astype("float32")
     if array is None or array.dtype.kind not in "biuf":
         raise ValueError(
             f"{origin}: {name!r} is a {_kind(value)}, not an array of numbers. "

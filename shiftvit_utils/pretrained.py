@@ -7,6 +7,7 @@ says how that was measured).
 """
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from shiftvit_utils.npz_archive import ARCHIVE_DAMAGE, read_npz
 from shiftvit_utils.official_state_dict import SUFFIXES
 from shiftvit_utils.run_folder import RunFolder
 from shiftvit_utils.saving import load_model, written_beside
+from shiftvit_utils.shift import group_size
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 SHIPPED = tuple(sorted(path.stem for path in WEIGHTS_FOLDER.glob("*.npz")))
@@ -23,6 +25,11 @@ _RECORD = "record"
 _HEAD = "head/"
 # The endings of the authors' checkpoints. An `.npz` is one of this library's own.
 _OFFICIAL = tuple(suffix for suffix in SUFFIXES if suffix != ".npz")
+# What decides what a network computes, and shows in no shape; how many channels move does, too.
+_WITHOUT_SHAPE: tuple[str, ...] = (
+    *("shift_pixel", "shift_variant", "token_mixer"),
+    *("normalization", "epsilon", "activation"),
+)
 
 
 def shipped_path(name):
@@ -59,13 +66,28 @@ def network_changes(weights):
     return shipped_record(weights)["changes"] if weights in SHIPPED else {}
 
 
-def scaled_to_plus_minus_one(weights):
-    """Whether weights are known to take images scaled to -1..1: shipped, or the authors' ones.
+def input_scale(weights):
+    """What images are multiplied by, and what is added then, before they come to such weights.
 
     Args:
         weights: as in `load_weights`, or None.
+
+    Returns:
+        `(scale, offset)` for pixels 0..255, or None if that is not known.
     """
-    return weights in SHIPPED or (weights is not None and Path(weights).suffix in _OFFICIAL)
+    if weights is None:
+        return None
+    path = Path(weights).expanduser()
+    if weights in SHIPPED or path.suffix in _OFFICIAL:
+        return 1 / 127.5, -1.0
+    path = RunFolder(path).model_path if path.is_dir() else path
+    try:
+        with zipfile.ZipFile(path) as archive:
+            layers = json.loads(archive.read("config.json"))["config"]["layers"]
+        scaling = next(layer["config"] for layer in layers if layer["class_name"] == "Rescaling")
+        return float(scaling["scale"]), float(scaling["offset"])
+    except (*ARCHIVE_DAMAGE, StopIteration, KeyError, TypeError, ValueError):
+        return None  # where that is a defect, `load_weights` says so
 
 
 def trained_with(weights):
@@ -145,8 +167,9 @@ def load_weights(network, weights):
         list of str: the variables that kept their weights.
 
     Raises:
-        ValueError: if a variable is missing, is too many or has another shape; the network is
-            unchanged then.
+        ValueError: if a variable is missing, is too many or has another shape, or if the weights
+            of a run or a `model.keras` were trained in a network that computes something else with
+            them, such as with another activation; the network is unchanged then.
         FileNotFoundError: if there is no such file.
 
     >>> import tempfile
@@ -156,7 +179,7 @@ def load_weights(network, weights):
     ...     load_weights(ShiftViT.from_preset("micro", num_classes=3), folder + "/w.npz")
     ['head/bias', 'head/kernel']
     """
-    given = _read(weights, network)
+    given, trained_in = _read(weights, network)
     own = weight_variables(network)
     kept = sorted(
         name
@@ -179,10 +202,38 @@ def load_weights(network, weights):
             f"{shown}. Use the preset and the arguments that they were trained with"
             f"{_as_trained(weights)}."
         )
+    _check_same_computation(weights, trained_in, network)
     for name, variable in own.items():
         if name not in kept:
             variable.assign(given[name].astype("float32"))
     return kept
+
+
+def _check_same_computation(weights, trained_in, network):
+    """Refuses what fits in shape alone. `trained_in` is None where it is not known."""
+    if trained_in is None:
+        return
+    before, now = trained_in.get_config(), network.get_config()
+    compared = _WITHOUT_SHAPE
+    if _channels_of_a_group(before) != _channels_of_a_group(now):
+        compared += ("num_div", "group_channels")
+    names = [name for name in compared if before[name] != now[name]]
+    if names:
+        raise ValueError(
+            f"weights={str(weights)!r} fit this network in shape, but were trained with "
+            f"{', '.join(f'{name}={before[name]!r}' for name in names)}. This one has "
+            f"{', '.join(f'{name}={now[name]!r}' for name in names)}, so its answers would be "
+            "wrong. Give the arguments that they were trained with. To change them on purpose, "
+            "load the model and copy its arrays: "
+            "network.set_weights(model.get_layer('shiftvit').get_weights())."
+        )
+
+
+def _channels_of_a_group(config):
+    """How many channels each moving group has, in every stage."""
+    stages = len(config["num_shift_blocks_per_stages"])
+    channels = [config["projected_dim"] * 2**stage for stage in range(stages)]
+    return [group_size(c, config["num_div"], config["group_channels"]) for c in channels]
 
 
 def _as_trained(weights):
@@ -214,12 +265,17 @@ def _arrays(network):
 
 
 def _read(weights, network):
-    """The arrays that `weights` means, by variable name of `network`."""
+    """The arrays that `weights` means, by variable name of `network`; and, if known, whose."""
     if weights in SHIPPED:
         path = shipped_path(weights)
     else:
         path = Path(weights).expanduser()
         path = RunFolder(path).model_path if path.is_dir() else path
+    if path.name == "model.keras" and path.parent.is_dir() and not path.is_file():
+        raise FileNotFoundError(
+            f"weights={str(weights)!r}: there is no model.keras in {path.parent}. A run writes it "
+            "at the end of its first epoch."
+        )
     if not path.exists():
         raise FileNotFoundError(
             f"weights={str(weights)!r}: there is no such file, and none of that name come with the "
@@ -228,12 +284,13 @@ def _read(weights, network):
     if path.suffix in _OFFICIAL:
         from shiftvit_utils.official_checkpoint import official_arrays  # that module needs this one
 
-        return official_arrays(network, path)
+        return official_arrays(network, path), None
     if path.suffix != ".npz":
         model, _ = load_model(path)
-        return _arrays(_network_in(model, path))
+        trained = _network_in(model, path)
+        return _arrays(trained), trained
     try:
         arrays, _ = read_npz(path)
     except ARCHIVE_DAMAGE as error:
         raise ValueError(f"{path.name} is no archive of weights, or damaged: {error}") from error
-    return {name: array for name, array in arrays.items() if name != _RECORD}
+    return {name: array for name, array in arrays.items() if name != _RECORD}, None

@@ -4,7 +4,8 @@ model.keras        the model to use: the weights of the best validation accuracy
                    or the last, as `keep_weights` says
 last.weights.h5    the last state, with that of the optimizer: what a killed run resumes from
 history.csv        one row an epoch
-config.json        the configuration of the run, and which images it knew and held back
+config.json        the configuration of the run, which images it knew and held back, and where
+                   they are, as seen from this folder
 metrics.json       written last, so its presence means that the run is complete
 """
 
@@ -85,9 +86,12 @@ def same_data(one, other):
 def _dataset_of(run):
     """None for a run that does not say, or no longer: it keeps nobody from the others."""
     try:
-        return run.read_config().get("dataset")
+        config = run.read_config()
     except (OSError, ValueError):
         return None
+    if config.get("dataset_path"):
+        return str(run.path / config["dataset_path"])
+    return config.get("dataset")
 
 
 class RunFolder:
@@ -127,9 +131,23 @@ class RunFolder:
         free = next(number for number in itertools.count(1) if number not in taken)
         return cls(runs_root() / (stem if free == 1 else f"{stem}-{free}"))
 
+    def path_to(self, path):
+        """A path as seen from this folder, which stays true wherever a later process starts.
+
+        Absolute where there is none: on another drive of Windows.
+        """
+        path = Path(path).expanduser().resolve()
+        try:
+            return os.path.relpath(path, self.path.resolve())
+        except ValueError:
+            return str(path)
+
     def __str__(self):
         """The path from where you are; absolute if it is far off."""
-        relative = os.path.relpath(self.path)
+        try:
+            relative = os.path.relpath(self.path)
+        except ValueError:  # on another drive, where Windows has some
+            return str(self.path)
         return str(self.path) if relative.startswith(os.path.join("..", "..")) else relative
 
     @property

@@ -12,7 +12,7 @@ import keras
 from shiftvit_utils.callbacks import EpochEnd, EpochStart, TensorBoardScalars, TrainingBatches
 from shiftvit_utils.classifier import build_classifier
 from shiftvit_utils.config import TrainConfig
-from shiftvit_utils.data import load_dataset
+from shiftvit_utils.data import NAMED_SOURCES, load_dataset
 from shiftvit_utils.evaluation import classification_metrics, predict_logits
 from shiftvit_utils.machine import describe_device, versions
 from shiftvit_utils.optimization import build_optimizer, warmup_cosine
@@ -75,7 +75,9 @@ def train(config):
     if not isinstance(config, TrainConfig):
         raise TypeError(f"train takes a TrainConfig, got {config!r}.")
     start = time.perf_counter()
-    ancestors = _ancestors(config)
+    # Then everything is in the run folder, and the weights it began with may be gone.
+    goes_on = config.resume and RunFolder.for_config(config).state_path.is_file()
+    ancestors = [] if goes_on else _ancestors(config)
     dataset = load_dataset(
         config.dataset,
         validation_size=config.validation_size,
@@ -105,9 +107,12 @@ def train(config):
             raise ValueError(
                 f"batch_size={config.batch_size} is not divisible by the {num_devices} devices."
             )
-        model = _compiled_classifier(config, dataset, batches.steps_per_epoch)
+        start_from = None if goes_on else config.initial_weights
+        model = _compiled_classifier(config, dataset, batches.steps_per_epoch, start_from)
         bytes_needed = BYTES_PER_PARAMETER * model.count_params()
         provenance = {**_identity(dataset), "ancestors": ancestors}
+        if config.dataset not in NAMED_SOURCES:
+            provenance["dataset_path"] = run.path_to(config.dataset)
         with run.prepared(config, bytes_needed, provenance):
             print(_headline(config, model, run, num_devices), flush=True)
             print(f"data and model ready after {time.perf_counter() - start:.1f} s", flush=True)
@@ -143,12 +148,15 @@ def _identity(dataset):
 
 def _check_held_out(config, ancestors, dataset):
     """Refuses to measure on images that the weights to start from were trained on."""
+    identities = {_size_of(config.image_size): _identity(dataset)}
     for before in ancestors:
         known = {name: before[name] for name in DATA_IDS if before.get(name) is not None}
-        identity = _identity(_in_size_of(before, config, dataset) if known else dataset)
-        if known.get("data_id") != identity["data_id"] and not same_data(
-            before["dataset"], config.dataset
-        ):
+        size = _size_of(before.get("image_size") if known else config.image_size)
+        if size not in identities:
+            identities[size] = _identity_in_size(before.get("image_size"), config)
+        identity = identities[size]
+        same_images = "data_id" in known and known["data_id"] == identity.get("data_id")
+        if not same_images and not same_data(before["dataset"], config.dataset):
             continue
         split = {name: before[name] for name in ("seed", "validation_size")}
         held_back = {name: known[name] for name in ("validation_id", "test_id") if name in known}
@@ -173,22 +181,35 @@ def _check_held_out(config, ancestors, dataset):
         )
 
 
-def _in_size_of(before, config, dataset):
-    """The data of a run in the image size of another, whose identity can be compared then."""
-    size = before.get("image_size")
-    if size == config.image_size:
-        return dataset
+def _size_of(image_size):
+    """As a key of a dictionary: a list is none."""
+    return None if image_size is None else tuple(image_size)
+
+
+def _identity_in_size(image_size, config):
+    """The identity of the data in another image size, or {} if they cannot be had in that one.
+
+    Then they cannot be what anything was trained on in that size.
+    """
     print("Compared with what the weights were trained on, in their image size:", flush=True)
-    return load_dataset(
-        config.dataset, validation_size=config.validation_size, seed=config.seed, image_size=size
-    )
+    try:
+        dataset = load_dataset(
+            config.dataset,
+            validation_size=config.validation_size,
+            seed=config.seed,
+            image_size=image_size,
+        )
+    except ValueError:
+        print("These images cannot be loaded in that size, so they are others.", flush=True)
+        return {}
+    return _identity(dataset)
 
 
 def _asks_for(config, split):
     return all(getattr(config, name) == value for name, value in split.items())
 
 
-def _compiled_classifier(config, dataset, steps_per_epoch):
+def _compiled_classifier(config, dataset, steps_per_epoch, start_from):
     overrides = dict(config.network or {})
     overrides |= {
         name: getattr(config, name)
@@ -199,8 +220,8 @@ def _compiled_classifier(config, dataset, steps_per_epoch):
         overrides["group_channels"] = None  # C // num_div, whatever the recipe has
     if config.max_translation is not None:
         overrides["max_translation"] = config.max_translation
-    if config.initial_weights is not None:
-        overrides["weights"] = config.initial_weights
+    if start_from is not None:
+        overrides["weights"] = start_from
     model = build_classifier(
         config.preset,
         num_classes=dataset.num_classes,

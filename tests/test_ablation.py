@@ -27,6 +27,7 @@ from shiftvit_utils.ablation import (
 )
 from shiftvit_utils.config import RECIPES, TrainConfig
 from shiftvit_utils.layer_costs import layer_costs
+from shiftvit_utils.run_folder import RunFolder
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "05_train.ipynb"
 POINTS = [Point("a", "base"), Point("a", "wide", {"network": {"num_div": 6}}), Point("b", "base")]
@@ -57,7 +58,7 @@ class FakePapermill:
             return types.SimpleNamespace(returncode=1, stderr="line\n" * 50 + f"broke {path.name}")
         metrics = dict.fromkeys(COLUMNS, 1) | {"val_top1": 0.5, "backend": "b", "device": "d"}
         recipe = settings.get("recipe", "light")
-        network = {**RECIPES[recipe].get("network", {}), **settings["network"]}  # as training does
+        network = {**RECIPES[recipe].get("network", {}), **(settings["network"] or {})}
         config = {**settings, "recipe": recipe, "network": network}
         (path / "config.json").write_text(json.dumps(config))
         (path / "metrics.json").write_text(json.dumps(metrics | {"test_top1": 0.1}))
@@ -197,6 +198,46 @@ def test_what_a_recipe_adds_to_the_network_is_no_difference(sweep):
     assert not again.asked
     with pytest.raises(RuntimeError, match=r"network is .*batch.* in the folder"):
         sweep(FakePapermill(), common=common | {"network": {"normalization": "layer"}})
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"image_size": 64},
+        {"image_size": (48, 64)},
+        {"other_settings": {"image_size": 64}},
+        {"preset": "nano", "network": None, "other_settings": {"initial_weights": "cifar10"}},
+    ],
+)
+def test_a_sweep_knows_its_own_runs_again(sweep, settings):
+    """Whatever spelling a run keeps in its `config.json`."""
+
+    class AsTrainingKeepsThem(FakePapermill):
+        def __call__(self, command, env, **options):
+            outcome = super().__call__(command, env, **options)
+            asked = yaml.safe_load(command[command.index("-y") + 1])
+            path = RunFolder(asked["run_dir"])
+            config = path.read_config() | asked.get("other_settings", {})
+            config = {"initial_weights": None, "image_size": None, **config}
+            if isinstance(config["image_size"], int):
+                config["image_size"] = 2 * [config["image_size"]]
+            if config["initial_weights"]:
+                config["network"] = {"normalization": "batch", **(config["network"] or {})}
+            path.write_json(path.config_path, config)
+            return outcome
+
+    common = {**COMMON, **settings}
+    folder = sweep(AsTrainingKeepsThem(), common=common)
+    again = AsTrainingKeepsThem()
+    sweep(again, common=common)
+    assert not again.asked
+    rows = collect(POINTS, [0], folder)
+    plain = layer_costs(ShiftViT.from_preset(common["preset"], **common["network"] or {}))
+    is_larger = rows[0]["multiply_adds"] > sum(layer.multiply_adds for layer in plain)
+    assert is_larger == ("64" in str(settings))
+    with pytest.raises(RuntimeError, match="in the folder"):
+        sweep(AsTrainingKeepsThem(), common=COMMON | {"preset": common["preset"]})
 
 
 @pytest.mark.backend_free

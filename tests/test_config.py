@@ -356,7 +356,14 @@ def test_a_recipe_and_a_run_both_have_a_word_on_the_network():
 def test_paths_may_be_paths():
     config = TrainConfig(dataset=Path("a/b"), run_dir=Path("runs") / "c", initial_weights=Path("w"))
     assert json.loads(json.dumps(dataclasses.asdict(config)))["run_dir"] == str(Path("runs/c"))
-    assert (config.dataset, config.initial_weights) == (str(Path("a/b")), "w")
+    assert (config.dataset, config.initial_weights) == (str(Path("a/b")), "./w")
+
+
+@pytest.mark.parametrize("name", ["digits", "cifar10"])
+def test_a_path_is_not_taken_for_a_name(name):
+    config = TrainConfig(dataset=Path(name), initial_weights=Path(name))
+    assert config.dataset == config.initial_weights == f"./{name}"
+    assert TrainConfig(dataset=name).dataset == name
 
 
 @pytest.mark.parametrize(

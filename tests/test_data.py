@@ -296,6 +296,13 @@ def test_npz_with_validation_images_keeps_them(tmp_path, arrays):
         load_dataset(path, test_size=2)
 
 
+def test_npz_without_an_image_of_a_class_to_train_on(tmp_path, arrays):
+    arrays |= {"x_val": arrays["x_test"], "y_val": arrays["y_test"]}
+    arrays["class_names"] = np.array([f"class {k}" for k in range(arrays["y_train"].max() + 2)])
+    with pytest.raises(ValueError, match=r"class 'class \d+' has no image in the training split"):
+        load_dataset(save(tmp_path, **arrays))
+
+
 @pytest.mark.parametrize("shape", [(40, 4, 5), (40, 4, 5, 1)])
 @pytest.mark.parametrize("label_shape", [(40,), (40, 1)])
 def test_npz_with_grey_images_and_column_labels(tmp_path, shape, label_shape):

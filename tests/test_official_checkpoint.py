@@ -87,6 +87,17 @@ def test_a_golden_file_is_a_checkpoint_itself(golden):
 
 
 @pytest.mark.backend_free
+def test_safetensors_of_bfloat16_are_read(golden, tmp_path):
+    torch = pytest.importorskip("torch")
+    arguments, state = golden
+    halves = {k: torch.from_numpy(np.array(v)).to(torch.bfloat16) for k, v in state.items()}
+    pytest.importorskip("safetensors.torch").save_file(halves, tmp_path / "theirs.safetensors")
+    loaded = load_official_checkpoint(tmp_path / "theirs.safetensors", **arguments)
+    for name, found in save_official_state_dict(loaded).items():
+        np.testing.assert_array_equal(found, halves[name].float().numpy())
+
+
+@pytest.mark.backend_free
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_pytorch_reads_what_was_saved(golden, tmp_path, suffix):
     torch = pytest.importorskip("torch")

@@ -130,6 +130,50 @@ def test_weights_for_minus_one_to_one_refuse_the_scale_of_the_example(tmp_path):
             build_classifier(preset, weights=weights, augmentation="keras_io_2022")
 
 
+def saved_classifier(path, **settings):
+    settings = {"num_classes": 10, "seed": 0, **SMALL, **settings}
+    model = build_classifier("micro", **settings)
+    save_model(model, path, list("abcdefghij"))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("trained", "built", "said"),
+    [
+        ({"num_div": 4}, {}, "num_div=4. This one has num_div=12"),
+        ({}, {"shift_pixel": 2}, "shift_pixel=1. This one has shift_pixel=2"),
+        ({"shift_variant": "none"}, {}, "shift_variant='none'"),
+        ({"activation": "relu"}, {}, "activation='relu'"),
+        ({"epsilon": 1e-3}, {}, r"epsilon=0.001"),
+        ({"normalization": "group"}, {"normalization": "layer"}, "normalization='group'"),
+        ({"group_channels": 2}, {}, "num_div=12, group_channels=2|group_channels=2"),
+        ({"augmentation": "keras_io_2022"}, {}, r"images scaled to 0\.\.1.*scales them to -1\.\.1"),
+        ({}, {"augmentation": "keras_io_2022"}, r"images scaled to -1\.\.1.*scales them to 0\.\.1"),
+    ],
+)
+def test_weights_that_fit_in_shape_alone_are_refused(tmp_path, trained, built, said):
+    saved_classifier(tmp_path / "m.keras", **trained)
+    with pytest.raises(ValueError, match=said):
+        build_classifier("micro", **{**SMALL, **built}, weights=tmp_path / "m.keras")
+    # And with the arguments that they were trained with, they load.
+    again = build_classifier("micro", **{**SMALL, **trained}, weights=tmp_path / "m.keras")
+    assert again.count_params() > 0
+
+
+def test_what_may_differ_does(tmp_path):
+    """Dropout, augmentation, and another spelling of how many channels move."""
+    source = saved_classifier(tmp_path / "m.keras", num_div=12)  # one channel of 12, two of 24
+    target = build_classifier("micro", **SMALL, num_classes=10, seed=1, mlp_dropout_rate=0.1,
+                              stochastic_depth_rate=0.2, augmentation="published",
+                              weights=tmp_path / "m.keras")  # fmt: skip
+    assert_same(*(values(model.get_layer("shiftvit")) for model in (target, source)))
+
+
+def test_a_run_folder_without_a_model_says_that_its_first_epoch_has_not_ended(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no model\.keras in .*end of its first epoch"):
+        load_weights(network(), tmp_path)
+
+
 def test_weights_of_a_network_that_was_wrapped_by_hand(tmp_path):
     source, images = network(), keras.Input((32, 32, 3))
     scaled = keras.layers.Rescaling(1 / 127.5, -1.0)(images)

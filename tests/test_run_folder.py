@@ -632,6 +632,33 @@ def test_newest_run_knows_its_data_by_another_spelling(tmp_path, monkeypatch):
         newest_run("other.npz")
 
 
+def test_newest_run_knows_its_data_wherever_a_process_starts(tmp_path, monkeypatch):
+    """`make train` starts in the clone, a notebook in its own folder."""
+    monkeypatch.setenv("SHIFTVIT_RUNS", str(tmp_path / "runs"))
+    for folder in ("runs", "notebooks", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    make_run(tmp_path / "runs", "mine-nano", "mine.npz", age=10)
+    run = RunFolder(tmp_path / "runs" / "mine-nano")
+    monkeypatch.chdir(tmp_path)
+    config = {"dataset": "mine.npz", "dataset_path": run.path_to("mine.npz")}
+    assert config["dataset_path"] == os.path.join("..", "..", "mine.npz")
+    run.write_json(run.config_path, config)
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert newest_run("../mine.npz").path.name == "mine-nano"
+    with pytest.raises(FileNotFoundError):  # another file of that name
+        newest_run("mine.npz")
+
+
+def test_a_run_on_another_drive_has_a_name(tmp_path, monkeypatch):
+    def no_relative_path(*_):
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    monkeypatch.setattr(run_folder.os.path, "relpath", no_relative_path)
+    run = RunFolder(tmp_path / "run")
+    assert str(run) == str(tmp_path / "run")
+    assert run.path_to(tmp_path / "data") == str((tmp_path / "data").resolve())
+
+
 def test_no_run_says_how_to_make_one(tmp_path, monkeypatch):
     monkeypatch.setenv("SHIFTVIT_RUNS", str(tmp_path / "none-yet"))
     with pytest.raises(FileNotFoundError, match="`make train`, or run notebook 05_train"):

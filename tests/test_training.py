@@ -824,6 +824,17 @@ def test_jit_is_as_asked(jit):
 # ---------------------------------------------------------------- when the loss is lost
 
 
+def test_weights_lost_in_the_last_step_of_an_epoch_are_not_kept(data, tmp_path):
+    """The loss of that step was measured before its update."""
+    config = tiny_config(
+        data, tmp_path / "run", epochs=1, batch_size=60, lr_start=1e30, lr_max=1e30
+    )
+    run = RunFolder(config.run_dir)
+    with pytest.raises(FloatingPointError, match=r"answers became NaN or infinite in epoch 1.*lr_"):
+        train(config)
+    assert not any(path.exists() for path in (run.model_path, run.state_path, run.metrics_path))
+
+
 @pytest.mark.training
 def test_learning_rate_beyond_all_bounds_is_named(data, tmp_path):
     config = tiny_config(data, tmp_path / "run", epochs=1, lr_max=1e30)
@@ -1066,6 +1077,42 @@ def test_no_image_size_hides_another_copys_split(reordered_copy, tmp_path, no_fi
         train(tiny_config(copy, tmp_path / "new", initial_weights=run.path, image_size=image_size))
 
 
+def test_images_that_cannot_be_had_in_the_size_of_the_weights_are_others(plain, tmp_path):
+    """Of two sizes, so that they need an `image_size`, which the weights' run had not."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(48) % NUM_CLASSES
+    arrays = {"x_train": rng.integers(0, 256, (48, 8, 8, 3), "uint8"), "y_train": labels}
+    arrays |= {"x_test": rng.integers(0, 256, (48, 9, 9, 3), "uint8"), "y_test": labels}
+    np.savez(tmp_path / "photos.npz", **arrays)
+    settings = {"image_size": 8, "epochs": 1, "initial_weights": plain.result.run.path}
+    result = train(tiny_config(str(tmp_path / "photos.npz"), tmp_path / "run", **settings))
+    assert result.run.is_complete
+
+
+def test_a_run_goes_on_without_the_weights_it_began_with(plain, data, tmp_path, monkeypatch):
+    first = tmp_path / "first"
+    shutil.copytree(plain.result.run.path, first)
+    settings = {"epochs": 2, "initial_weights": str(first)}
+
+    begin = EpochEnd.on_epoch_begin
+
+    def begin_or_stop(self, epoch, logs=None):
+        begin(self, epoch, logs)
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochEnd, "on_epoch_begin", begin_or_stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny_config(data, tmp_path / "run", **settings))
+    shutil.rmtree(first)
+    result = train(tiny_config(data, tmp_path / "run", resume=True, **settings))
+    assert len(result.history) == 2
+    assert [before["dataset"] for before in result.run.read_config()["ancestors"]] == [data]
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        train(tiny_config(data, tmp_path / "another", **settings))
+
+
 @pytest.mark.parametrize("settings", [{"limit_train": 40}, {"image_size": 16}])
 def test_no_subset_or_size_hides_a_copy_under_another_path(
     drawn_split, tmp_path, monkeypatch, settings
@@ -1215,6 +1262,7 @@ def test_a_run_of_before_splits_were_recorded_resumes(plain, data, tmp_path, mon
     settings = json.loads(run.config_path.read_text())
     assert [len(settings.pop(name)) for name in DATA_IDS] == [16, 16, 16]
     assert settings.pop("ancestors") == []
+    assert (run.path / settings.pop("dataset_path")).resolve() == Path(data).resolve()
     run.config_path.write_text(json.dumps(settings))
     monkeypatch.setattr(
         keras.Model, "fit", lambda *_, **__: (_ for _ in ()).throw(TrainingWouldStartError)

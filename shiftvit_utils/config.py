@@ -295,6 +295,7 @@ class TrainConfig:
             value = getattr(self, name)
             if isinstance(value, os.PathLike):  # as text, which `config.json` can hold
                 text = os.fspath(value)
+                # A folder "digits" is not the data set "digits".
                 if name != "run_dir" and os.path.basename(text) == text:
                     text = os.path.join(os.curdir, text)
                 object.__setattr__(self, name, text)

@@ -97,6 +97,8 @@ demo: $(DEMO_STAMP) ## Start the demo, a page for pictures of your own (MODEL=ru
 	@$(PY) -m shiftvit_utils.demo $(if $(MODEL),--model "$(MODEL)")
 
 space: ## Put a Hugging Face Space together, ready to be uploaded (SPACE=build/space)
+	@test ! -e "$(SPACE)/pyproject.toml" || { \
+		echo "$(SPACE) holds a project of its own. Name another folder: make space SPACE=build/space" >&2; exit 2; }
 	@mkdir -p "$(SPACE)" && rm -rf "$(SPACE)/shiftvit_utils"
 	@cp -R demo/space/. LICENSE shiftvit_utils "$(SPACE)"
 	@find "$(SPACE)" -name __pycache__ -type d -prune -exec rm -rf {} +

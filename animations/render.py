@@ -195,7 +195,9 @@ def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scene", nargs="*", help="names of scenes; all main scenes without")
     parser.add_argument("--quality", default="l", help="l (480p), m (720p), h (1080p), k (2160p)")
-    parser.add_argument("--gifs", action="store_true", help="refresh notebooks/media, too")
+    parser.add_argument(
+        "--gifs", action="store_true", help="refresh notebooks/media, too, where a scene has a GIF"
+    )
     parser.add_argument("--only-gifs", action="store_true", help="the same, and no videos")
     parser.add_argument("--media-folder", type=Path, default=HERE.parent / "media")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
@@ -219,11 +221,13 @@ def main(arguments=None):
     if not options.only_gifs:
         jobs += [(render_video, name, known[name], options.quality, folder) for name in names]
     if options.gifs or options.only_gifs:
-        if extra := [name for name in names if name not in main_scenes()]:
+        extra = [name for name in names if name not in main_scenes()]
+        if extra and options.only_gifs:
             raise SystemExit(f"Variants have no GIF: {', '.join(extra)}.")
-        jobs += [(render_gif, name, known[name], media) for name in names]
+        jobs += [(render_gif, name, known[name], media) for name in names if name not in extra]
     results = list(run(jobs, options.jobs))
-    update_manifest([result for result in results if isinstance(result, tuple)], media)
+    if entries := [result for result in results if isinstance(result, tuple)]:
+        update_manifest(entries, media)
     for result in results:
         print(media / result[1]["gif"] if isinstance(result, tuple) else result)
 

@@ -7,14 +7,11 @@ writes JSON.
 """
 
 import argparse
-import importlib.util
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-BACKENDS = ("tensorflow", "jax", "torch")
+from each_backend import on_each_backend, send_with_device
+
 GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "golden"
 NETWORKS = {
     "official_gn_gelu": "group norm, GELU",
@@ -61,25 +58,11 @@ def main():
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        print("RESULT", json.dumps({name: compare(name) for name in NETWORKS}))
+        send_with_device({name: compare(name) for name in NETWORKS})
         return
 
-    results = {}
-    for backend in filter(importlib.util.find_spec, BACKENDS):
-        worker = subprocess.run(
-            [sys.executable, *sys.argv, "--worker"],
-            env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
-            capture_output=True,
-            text=True,
-        )
-        if worker.returncode:
-            sys.exit(f"{backend} failed:\n{worker.stderr}")
-        line = next(x for x in worker.stdout.splitlines() if x.startswith("RESULT"))
-        results[backend] = json.loads(line.removeprefix("RESULT"))
-
-    from shiftvit_utils.machine import describe_device
-
-    print(f"largest difference from the authors' code, float32, {describe_device()}")
+    device, results = on_each_backend()
+    print(f"largest difference from the authors' code, float32, {device}")
     print("| network | backend | " + " | ".join(head for _, head in LAYERS.values()) + " |")
     print("|---|---|" + "---|" * len(LAYERS))
     for name, title in NETWORKS.items():
@@ -88,7 +71,7 @@ def main():
             print(f"| {title} | {backend} | {numbers} |")
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        content = {"device": describe_device(), "results": results}
+        content = {"device": device, "results": results}
         options.json.write_text(json.dumps(content, indent=2) + "\n")
 
 

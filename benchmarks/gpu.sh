@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What an NVIDIA machine gives: `benchmarks/gpu.sh [OUT]`, from the root of a clone.
 #
-# Needs Python with this library, papermill and JAX or PyTorch built for the GPU; TensorFlow is not
-# needed. Writes into OUT (default: runs/gpu): throughput in float32 and bfloat16, with one and with
+# Needs Python with this library, papermill, ipykernel and JAX or PyTorch built for the GPU; TensorFlow
+# is not needed. Writes into OUT (default: runs/gpu): throughput in float32 and bfloat16, with one and with
 # sixteen steps a call, memory, and one full run of the `cifar10` preset through papermill with its
 # executed notebook. CIFAR-10 comes from $SHIFTVIT_DATA or the download.
 #
@@ -15,8 +15,19 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 out=${1:-runs/gpu}
-mkdir -p "$out"
 python=${PYTHON:-python3}
+epochs=${EPOCHS:-100}
+if [ "$epochs" -gt 0 ]; then
+    if [ -e "$out/run/metrics.json" ]; then
+        echo "$out/run holds a run that is complete. Name another folder: benchmarks/gpu.sh $out-2" >&2
+        exit 2
+    fi
+    if ! "$python" -c 'import papermill, ipykernel'; then
+        echo "The full run needs papermill and ipykernel; EPOCHS=0 leaves it out." >&2
+        exit 2
+    fi
+fi
+mkdir -p "$out"
 
 sees_gpu() {
     case $1 in
@@ -60,7 +71,6 @@ for preset in $presets; do
         tee "$out/throughput-$preset.md"
 done
 
-epochs=${EPOCHS:-100}
 if [ "$epochs" -gt 0 ]; then
     export KERAS_BACKEND=${KERAS_BACKEND:-${backends[0]}}
     "$python" -m papermill --log-output --no-progress-bar --kernel python3 \

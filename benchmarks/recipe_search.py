@@ -2,7 +2,8 @@
 
 Trains on CIFAR-10 with the given changes to `TrainConfig` and adds one row to a CSV file, also if
 the run fails. Networks are compared by validation accuracy; the test set is not looked at. A try
-that was interrupted goes on where it stopped, and one that is in the file already is not run again.
+that was interrupted goes on where it stopped, one that failed can be made again, and one that is in
+the file already is not run again. The row's changes are those and what the recipe set on that day.
 """
 
 import argparse
@@ -38,22 +39,10 @@ def fields(settings):
     return {name: yaml.safe_load(value) for name, value in pairs}
 
 
-def attempt(changes, options, folder):
+def attempt(config):
     """Trains once; returns the columns of its row that are not known before."""
-    from shiftvit_utils import TrainConfig, train
+    from shiftvit_utils import train
 
-    config = TrainConfig(
-        **{
-            "dataset": "cifar10",
-            "preset": "nano",
-            "epochs": options.epochs,
-            "seed": options.seed,
-            "use_test_set": False,
-            "run_dir": str(folder),
-            "resume": folder.exists(),
-            **changes,
-        }
-    )
     result = train(config)
     wanted = COLUMNS[COLUMNS.index("parameters") : -1]
     history = [round(row["val_top1"], 4) for row in result.history]
@@ -81,15 +70,29 @@ def main():
     if options.csv.is_file():
         with options.csv.open(newline="") as file:
             rows = list(csv.DictReader(file))
-    if any(known.items() <= row.items() for row in rows):
+    if any(known.items() <= row.items() and not row["error"] for row in rows):
         raise SystemExit(f"{options.csv.name} has a row {known} already.")
 
-    from shiftvit_utils import runs_root
+    from shiftvit_utils import RECIPES, TrainConfig, runs_root
 
     stem = re.sub(r"\W+", "-", f"{options.name}-{options.epochs}-{options.seed}")
+    folder = (options.runs or runs_root() / "search") / stem
+    config = TrainConfig(
+        **{
+            "dataset": "cifar10",
+            "preset": "nano",
+            "epochs": options.epochs,
+            "seed": options.seed,
+            "use_test_set": False,
+            "run_dir": str(folder),
+            "resume": folder.exists(),
+            **changes,
+        }
+    )
+    changes = {**RECIPES[config.recipe], **changes}
     row = {**known, "changes": json.dumps(changes), "backend": os.environ.get("KERAS_BACKEND", "")}
     try:
-        row |= attempt(changes, options, (options.runs or runs_root() / "search") / stem)
+        row |= attempt(config)
     except Exception as error:  # a recipe that fails is a result too
         row["error"] = f"{type(error).__name__}: {str(error)[:200]}"
     with options.csv.open("a", newline="") as file:

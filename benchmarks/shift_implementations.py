@@ -7,16 +7,13 @@ else the machine does hits all alike. Prints a table of medians with their range
 """
 
 import argparse
-import importlib.util
 import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-BACKENDS = ("tensorflow", "jax", "torch")
+from each_backend import BACKENDS, on_each_backend, send_with_device
+
 # Feature maps of a batch of 256: the three stages of `nano`, the first of `cifar10`.
 SHAPES = ((256, 16, 16, 48), (256, 8, 8, 96), (256, 4, 4, 192), (256, 12, 12, 96))
 
@@ -110,7 +107,9 @@ def compiled(function, backward):
                 y = function(x)
             return y, tape.gradient(y, x, output_gradients=seed)
 
-        return step
+        # On a GPU, the function returns before the result is there.
+        wait = tf.test.experimental.sync_devices
+        return lambda x, seed: (step(x, seed), wait())
     import torch
 
     def step(x, seed):
@@ -121,6 +120,8 @@ def compiled(function, backward):
         function(x).backward(seed)
         return x.grad
 
+    if torch.cuda.is_available():
+        return lambda x, seed: (step(x, seed), torch.cuda.synchronize())
     return step
 
 
@@ -160,25 +161,11 @@ def main():
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        print("RESULT", json.dumps(measure(options.repeats)))
+        send_with_device(measure(options.repeats))
         return
 
-    results = {}
-    for backend in filter(importlib.util.find_spec, options.backends):
-        worker = subprocess.run(
-            [sys.executable, *sys.argv, "--worker"],
-            env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
-            capture_output=True,
-            text=True,
-        )
-        if worker.returncode:
-            sys.exit(f"{backend} failed:\n{worker.stderr}")
-        line = next(x for x in worker.stdout.splitlines() if x.startswith("RESULT"))
-        results[backend] = json.loads(line.removeprefix("RESULT"))
-
-    from shiftvit_utils.machine import describe_device
-
-    print(f"milliseconds, median (range) of {options.repeats}, float32, {describe_device()}")
+    device, results = on_each_backend(options.backends)
+    print(f"milliseconds, median (range) of {options.repeats}, float32, {device}")
     for backend, shapes in results.items():
         for shape, directions in shapes.items():
             print(f"\n{backend}, {shape}\n\n| implementation | " + " | ".join(directions) + " |")
@@ -191,7 +178,7 @@ def main():
                 print(f"| {name} | " + " | ".join(cells) + " |")
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        content = {"device": describe_device(), "repeats": options.repeats, "results": results}
+        content = {"device": device, "repeats": options.repeats, "results": results}
         options.json.write_text(json.dumps(content, indent=1) + "\n")
 
 

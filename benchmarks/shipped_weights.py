@@ -23,6 +23,8 @@ def pack(run_dir):
 
     run = RunFolder(run_dir)
     config, metrics = json.loads(run.config_path.read_text()), run.read_metrics()
+    if config["dataset"] != DATASET:
+        raise SystemExit(f"{run_dir} was trained on {config['dataset']!r}, not on {DATASET!r}.")
     # Said in full: what a recipe leaves open, a later version may fill in differently.
     config["optimizer"] = config["optimizer"] or "adamw"
     model, class_names = load_model(run.model_path)
@@ -113,7 +115,6 @@ def evaluate(json_path, folder=None, into_record=False):
         "backend": keras.backend.backend(),
         "versions": versions(),
         "data_source": dataset.source,
-        "bytes": shipped_path(DATASET).stat().st_size,
         "sha256_of_arrays": digest(shipped_path(DATASET)),
         "parameters": classifier.model.count_params(),
         "test": classification_metrics(logits, labels),
@@ -147,6 +148,8 @@ def evaluate(json_path, folder=None, into_record=False):
         record["metrics"] |= {f"test_{name}": value for name, value in result["test"].items()}
         save_weights(classifier.model.get_layer("shiftvit"), shipped_path(DATASET), record)
     if json_path:
+        json_path.parent.mkdir(parents=True, exist_ok=True)
+        result["bytes"] = shipped_path(DATASET).stat().st_size  # with what was recorded just now
         json_path.write_text(json.dumps(result, indent=1) + "\n")
 
 

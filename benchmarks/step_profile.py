@@ -98,6 +98,7 @@ def main():
         middle = statistics.median(values)
         print(f"| {kind} | {middle:.1%} ({min(values):.1%}–{max(values):.1%}) |")
     if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         content = {
             "command": "python benchmarks/step_profile.py " + shlex.join(sys.argv[1:]),
             "preset": options.preset,

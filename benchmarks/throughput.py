@@ -7,10 +7,8 @@ with their range, and writes JSON.
 """
 
 import argparse
-import importlib.util
 import itertools
 import json
-import os
 import shlex
 import statistics
 import subprocess
@@ -19,7 +17,15 @@ import tempfile
 import time
 from pathlib import Path
 
-BACKENDS = ("tensorflow", "jax", "torch")
+from each_backend import (
+    BACKENDS,
+    all_of,
+    environment,
+    installed,
+    received,
+    send,
+    send_with_device,
+)
 
 
 def measure(preset, batch_size, precision, steps_per_execution, network, steps):
@@ -101,13 +107,8 @@ class Worker:
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115, open as long as the process lives
         self.process = subprocess.Popen(
             [sys.executable, __file__, *arguments, "--worker"],
-            env={
-                **os.environ,
-                "KERAS_BACKEND": backend,
-                "TF_CPP_MIN_LOG_LEVEL": "3",
-                # Else the first one on a GPU takes most of its memory.
-                "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-            },
+            # Else the first one on a GPU takes most of its memory.
+            env={**environment(backend), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
@@ -115,8 +116,10 @@ class Worker:
         )
 
     def compiled(self):
-        """Waits for the first dictionary that `measure` yields there."""
-        return self._result()
+        """Waits for the first dictionary that `measure` yields there; keeps the device's name."""
+        first = self._result()
+        self.device = first["device"]
+        return first["result"]
 
     def round(self):
         """Has a round measured."""
@@ -124,11 +127,11 @@ class Worker:
         return self._result()
 
     def _result(self):
-        for line in self.process.stdout:
-            if line.startswith("RESULT"):
-                return json.loads(line.removeprefix("RESULT"))
-        self.log.seek(0)
-        sys.exit(f"{self.name} failed:\n{self.log.read()}")
+        result = received(self.process.stdout)
+        if result is None:
+            self.log.seek(0)
+            sys.exit(f"{self.name} failed:\n{self.log.read()}")
+        return result
 
     def stop(self):
         self.process.communicate()
@@ -162,17 +165,15 @@ def main():
     if options.worker:
         first = (options.precisions[0], options.steps_per_execution[0], options.networks[0])
         rounds = measure(options.preset, options.batch_size, *first, options.steps)
-        print("RESULT", json.dumps(next(rounds)), flush=True)
+        send_with_device(next(rounds))
         for _ in sys.stdin:  # a line for each round
-            print("RESULT", json.dumps(next(rounds)), flush=True)
+            send(next(rounds))
         return
 
-    backends = [name for name in options.backends if importlib.util.find_spec(name)]
+    kinds = (options.precisions, options.steps_per_execution, options.networks)
     variants = [
         variant
-        for variant in itertools.product(
-            backends, options.precisions, options.steps_per_execution, options.networks
-        )
+        for variant in itertools.product(installed(options.backends), *kinds)
         if not (variant[0] == "torch" and variant[2] > 1)  # which Keras refuses
     ]
     workers: dict[str, Worker] = {}
@@ -199,9 +200,8 @@ def main():
     if not options.rounds:
         return
 
-    from shiftvit_utils.machine import describe_device
-
-    print(f"{options.preset}, batch {options.batch_size}, {describe_device()}")
+    device = all_of(worker.device for worker in workers.values())
+    print(f"{options.preset}, batch {options.batch_size}, {device}")
     print("| backend | training, images/s (range) | inference, images/s (range) | first step |")
     print("|---|---|---|---|")
     for name, result in results.items():
@@ -217,7 +217,7 @@ def main():
         options.json.parent.mkdir(parents=True, exist_ok=True)
         settings = {"command": "python benchmarks/throughput.py " + shlex.join(sys.argv[1:])}
         settings |= {"preset": options.preset, "batch_size": options.batch_size}
-        content = {**settings, "device": describe_device(), "results": results}
+        content = {**settings, "device": device, "results": results}
         options.json.write_text(json.dumps(content, indent=1) + "\n")
 
 

@@ -357,7 +357,7 @@ def verdict(point):
 
 def write_csv(rows, path):
     """Writes rows as `collect` gives them."""
-    with open(path, "w", newline="") as file:
+    with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -367,7 +367,7 @@ def read_csv(path):
     """The rows of such a file; numbers are numbers again."""
     numbers: dict[str, type] = dict.fromkeys(("seed", "epochs", "parameters", "multiply_adds"), int)
     numbers |= dict.fromkeys(("val_top1", "images_per_second", "train_seconds"), float)
-    with open(path, newline="") as file:
+    with open(path, newline="", encoding="utf-8") as file:
         return [
             {name: numbers.get(name, str)(value) for name, value in row.items()}
             for row in csv.DictReader(file)

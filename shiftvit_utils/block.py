@@ -58,6 +58,20 @@ def make_dense(units, kernel_initializer, dtype, use_bias=True, name=None):
     )
 
 
+def hand_on_trainable(layer, parts):
+    """Freezes the layers within one that was made with `trainable=False`.
+
+    Keras hands on only what is set later, so that a model around it would go on training them.
+
+    Args:
+        layer: the Keras layer.
+        parts: list of the layers within it that have weights, or None.
+    """
+    for part in parts:
+        if part is not None and not layer.trainable:
+            part.trainable = False
+
+
 def check_rate(name, rate):
     """Raises a ValueError unless `rate` is a number in [0, 1)."""
     if not 0.0 <= rate < 1.0:  # False for NaN too
@@ -123,6 +137,7 @@ class MLP(keras.layers.Layer):
         self.expand_dropout.build(hidden_shape)
         self.project.build(hidden_shape)
         self.project_dropout.build(input_shape)
+        hand_on_trainable(self, [self.expand, self.project])
         self.built = True
 
     def call(self, inputs, training=False):
@@ -273,6 +288,7 @@ class ShiftViTBlock(keras.layers.Layer):
     def build(self, input_shape):
         for layer in (self.shift, self.norm, self.mlp, self.drop_path):
             layer.build(input_shape)
+        hand_on_trainable(self, [self.shift, self.norm, self.mlp])
         self.built = True
 
     def call(self, inputs, training=False):

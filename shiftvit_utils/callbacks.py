@@ -124,12 +124,27 @@ class EpochStart(keras.callbacks.Callback):
         rng = np.random.default_rng([self.batches.seed, epoch, step])
         for variable in self.model.non_trainable_variables:
             if variable.name == "seed_generator_state":
-                variable.assign(rng.integers(0, 2**31 - 1, variable.shape))
+                set_random_state(variable, rng)
         if keras.backend.backend() == "torch":
             import torch
 
             # Keras drops out by PyTorch's own random numbers where a layer has no seed.
             torch.manual_seed(int(rng.integers(0, 2**31 - 1)))
+
+
+def set_random_state(variable, rng):
+    """Gives the state of a `SeedGenerator` new numbers, to each device others.
+
+    Args:
+        variable: the state.
+        rng: NumPy random generator.
+    """
+    variable.assign(rng.integers(0, 2**31 - 1, variable.shape))
+    if keras.backend.backend() == "tensorflow":
+        # Training on several devices, TensorFlow keeps a copy on each. From equal ones, all would
+        # crop and drop alike: image k of each device as image k of the others.
+        for copy in getattr(variable.value, "values", ())[1:]:
+            copy.assign(rng.integers(0, 2**31 - 1, variable.shape))
 
 
 class EpochEnd(keras.callbacks.Callback):
@@ -280,6 +295,10 @@ class EpochEnd(keras.callbacks.Callback):
             if keras.backend.backend() == "jax":
                 self.model.jax_state_sync()  # JAX holds the newest weights elsewhere
             self._check_finite("training loss", float(self.model.get_metrics_result()["loss"]))
+            # That loss is from before the last update.
+            few = keras.ops.convert_to_tensor(self.dataset.x_val[:8])
+            logits = self.model(few, training=False)
+            self._check_finite("network's answers", keras.ops.convert_to_numpy(logits))
         self.run.save_state(self.model, epoch, step, self.batches.steps_per_epoch)
 
 

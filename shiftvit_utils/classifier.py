@@ -39,6 +39,8 @@ def build_classifier(
         seed: int or None. With a seed, initial weights and random numbers are the same in every run
             on one backend.
         dtype: dtype policy of the network, such as "mixed_bfloat16"; None is Keras's global one.
+            With "mixed_float16", `compile` scales the loss. Not of a model that was loaded from a
+            file: there, wrap the optimizer in a `keras.optimizers.LossScaleOptimizer`.
         weights: None for random weights, "cifar10" for those that come with the library (for the
             preset "nano"), or a path, of a run or of the authors' checkpoint; see `load_weights`
             in `pretrained.py`. The head starts anew if `num_classes` is another.
@@ -102,4 +104,7 @@ def build_classifier(
     if weights is not None:
         load_weights(network, weights)
     logits = network(x)  # (N, num_classes)
-    return keras.Model(images, logits, name=f"{preset}_classifier")
+    model = keras.Model(images, logits, name=f"{preset}_classifier")
+    # By the policy of the outermost model, `compile` decides whether to scale the loss.
+    model.dtype_policy = network.dtype_policy
+    return model

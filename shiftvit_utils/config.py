@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from shiftvit_utils.augmentation import AUGMENTATIONS
+from shiftvit_utils.data import source_text
 from shiftvit_utils.image_decoding import check_image_size
 from shiftvit_utils.model import DROP_PATH_RAMPS, ShiftViT
 from shiftvit_utils.optimization import OPTIMIZERS, WEIGHT_DECAY_MODES
@@ -294,11 +295,9 @@ class TrainConfig:
         for name in ("dataset", "initial_weights", "run_dir"):
             value = getattr(self, name)
             if isinstance(value, os.PathLike):  # as text, which `config.json` can hold
-                text = os.fspath(value)
-                # A folder "digits" is not the data set "digits".
-                if name != "run_dir" and os.path.basename(text) == text:
-                    text = os.path.join(os.curdir, text)
-                object.__setattr__(self, name, text)
+                object.__setattr__(
+                    self, name, os.fspath(value) if name == "run_dir" else source_text(value)
+                )
             elif not isinstance(value, str) and (value is not None or name == "dataset"):
                 raise ValueError(f"{name} must be a text or a path, got {value!r}.")
         held_back: Any = self.validation_size

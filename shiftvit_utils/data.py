@@ -37,6 +37,18 @@ NAMED_SOURCES = ("cifar10", "digits")
 _EXPECTED = "'cifar10', 'digits', the path of an .npz file, or the path of a folder of images"
 
 
+def source_text(source: str | os.PathLike[str]) -> str:
+    """A source as text. A path stays one: `Path("digits")` is a folder, no named source.
+
+    >>> source_text(Path("digits")), source_text("digits")
+    ('./digits', 'digits')
+    """
+    text = os.fspath(source)
+    if isinstance(source, os.PathLike) and os.path.basename(text) == text:
+        return os.path.join(os.curdir, text)
+    return text
+
+
 class _Source(NamedTuple):
     arrays: dict[str, np.ndarray]
     class_names: tuple[str, ...]

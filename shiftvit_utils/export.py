@@ -94,8 +94,8 @@ def export(model, path, format="onnx"):
 
     Raises:
         TypeError: `model` is none of these.
-        ValueError: the format is unknown, the path has another ending, or this backend cannot
-            write the format; the message says which can.
+        ValueError: the format is unknown, the path has another ending, the model takes images of
+            any size, or this backend cannot write the format; the message says which can.
         ImportError: a package is missing; the message says how to install it.
         FileExistsError: the folder of a SavedModel exists.
         OSError: it cannot be written.
@@ -144,11 +144,17 @@ def _copy(model, gelu, quantization):
     if isinstance(model, ShiftViT):
         copy, image_shape = _copy_of_network(model, gelu, quantization), model.input_shape[1:]
     else:
-        x = model.input
-        for layer in model.layers[1:]:
-            is_network = isinstance(layer, ShiftViT)
-            x = (_copy_of_network(layer, gelu, quantization) if is_network else layer)(x)
-        copy, image_shape = keras.Model(model.input, x, name=model.name), model.input_shape[1:]
+
+        def clone(operation):
+            if isinstance(operation, ShiftViT):
+                return _copy_of_network(operation, gelu, quantization)
+            return operation
+
+        # Over new tensors, in the order of its graph: not all in there need be layers, for the
+        # `images / 255` of a user is an operation. Not compiled, whatever the model is.
+        plain = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+        copy = keras.models.clone_model(plain, clone_function=clone)
+        image_shape = model.inputs[0].shape[1:]
     copy(ops.zeros((1, *image_shape)))
     return copy
 
@@ -235,4 +241,11 @@ def _check_model(model):
         raise TypeError(
             f"model is {type(model).__name__}, without a ShiftViT in it. Give a model as "
             "build_classifier or load_model returns it, or Classifier(path).model."
+        )
+    image_shape = model.inputs[0].shape[1:]
+    if None in image_shape:
+        raise ValueError(
+            f"The model takes images of any size, {image_shape}, and what is exported has one: "
+            "build it with image_shape=(height, width, 3) and copy the weights, "
+            "by set_weights(model.get_weights())."
         )

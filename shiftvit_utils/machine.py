@@ -7,8 +7,15 @@ import platform
 import keras
 
 
-def describe_device():
-    """The device that the backend computes on, as in "NVIDIA H200" or "CPU (AMD EPYC, 2 cores)"."""
+def describe_device(num_devices=1):
+    """The device that the backend computes on, as in "NVIDIA H200" or "CPU (AMD EPYC, 2 cores)".
+
+    Args:
+        num_devices: int, on how many of its kind; more than one only with `data_parallel`.
+
+    Returns:
+        str; with several GPUs as in "2 x NVIDIA H200".
+    """
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
@@ -24,9 +31,15 @@ def describe_device():
     else:
         import torch
 
-        names = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
+        # Which one Keras took: on a Mac it is none of CUDA's, and its user may have chosen another.
+        device = keras.ops.zeros(()).device
+        names = []
+        if device.type == "cuda":
+            names = [torch.cuda.get_device_name(device)]
+        elif device.type != "cpu":
+            names = [f"{device.type} ({_cpu_name()})"]
     if names:
-        return names[0] if len(names) == 1 else f"{len(names)} x {names[0]}"
+        return names[0] if num_devices == 1 else f"{num_devices} x {names[0]}"
     return f"CPU ({_cpu_name()}, {os.cpu_count()} cores)"
 
 

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from shiftvit_utils.block import check_rate, make_dense, make_normalization
+from shiftvit_utils.block import check_rate, hand_on_trainable, make_dense, make_normalization
 from shiftvit_utils.presets import preset_config
 from shiftvit_utils.pretrained import load_weights, network_changes
 from shiftvit_utils.shift import group_size
@@ -88,7 +88,7 @@ class ShiftViT(keras.Model):
             see `token_mixers.py`.
         dtype: dtype policy such as "mixed_bfloat16"; None is Keras's global one.
         name: str, name of the model.
-        trainable: bool.
+        trainable: bool; False freezes all weights, also inside another model.
 
     Call arguments:
         inputs: float tensor `(N, H, W, C)`, already normalised (`build_classifier` takes raw
@@ -199,6 +199,7 @@ class ShiftViT(keras.Model):
         )
         x = pooling(x)  # (N, channels)
         super().__init__(inputs=inputs, outputs=head(x), name=name, trainable=trainable)
+        hand_on_trainable(self, self.layers)
 
         # --- Config ---
         self.dtype_policy = policy

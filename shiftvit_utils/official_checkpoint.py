@@ -149,16 +149,23 @@ def save_official_state_dict(model, path=None):
         int64 0, because `load_state_dict` asks for it.
 
     Raises:
-        ValueError: if `model` is no `ShiftViT`, has another token mixer than the paper's shift by
-            one pixel of `C // num_div` channels a group, which is the only one that their code
+        ValueError: if `model` is no `ShiftViT`, has layer norm or another token mixer than the
+            paper's shift by one pixel of `C // num_div` channels a group, none of which their code
             has, or `path` has another ending.
 
-    >>> model = ShiftViT.from_preset("micro")
+    >>> model = ShiftViT.from_preset("micro", normalization="batch")
     >>> save_official_state_dict(model)["patch_embed.proj.weight"].shape
     (24, 3, 4, 4)
     """
     variables = _variables_by_key(model)
     config = model.get_config()
+    if config["normalization"] == "layer":
+        raise ValueError(
+            "normalization='layer': the authors' code has group norm and batch norm, and would "
+            "compute something else with these weights. Train with normalization 'group' or "
+            "'batch', as in TrainConfig(network={'normalization': 'batch'}). save_model keeps the "
+            "weights of this one."
+        )
     only = {
         "shift_variant": "paper",
         "shift_pixel": 1,

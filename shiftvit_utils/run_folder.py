@@ -23,6 +23,7 @@ from pathlib import Path
 
 import h5py
 
+from shiftvit_utils.data import NAMED_SOURCES, source_text
 from shiftvit_utils.saving import written_beside
 
 # What may differ between a run and its resumption: where and how it runs, not what it computes.
@@ -61,7 +62,7 @@ def newest_run(dataset=None):
     """
     runs = [RunFolder(path.parent) for path in runs_root().glob("*/model.keras")]
     if dataset is not None:
-        runs = [run for run in runs if same_data(_dataset_of(run), str(dataset))]
+        runs = [run for run in runs if same_data(_dataset_of(run), source_text(dataset))]
     if not runs:
         wanted = f" on {dataset}" if dataset is not None else ""
         raise FileNotFoundError(
@@ -80,7 +81,9 @@ def same_data(one, other):
     """
     if one is None or other is None:
         return False
-    return one == other or Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
+    if one in NAMED_SOURCES or other in NAMED_SOURCES:  # a folder of that name is "./digits"
+        return one == other
+    return Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
 
 
 def _dataset_of(run):

@@ -59,7 +59,8 @@ def written_beside(path):
 def save_model(model, path, class_names):
     """Saves a classifier with the names of its classes, whole or not at all.
 
-    Which layers were frozen (`trainable = False`) is not kept: freeze them again after loading.
+    A network that was frozen as a whole stays so. Which of its layers were frozen is not kept:
+    freeze them again after loading.
 
     Args:
         model: `keras.Model` from images to logits.
@@ -106,7 +107,7 @@ def save_model(model, path, class_names):
     with written_beside(path) as partial:
         # A new model of the same layers is not compiled: the file then holds no optimizer, whose
         # state belongs to the run and is three times as large.
-        keras.Model(model.input, model.output, name=model.name).save(partial)
+        keras.Model(model.inputs[0], model.outputs[0], name=model.name).save(partial)
         with zipfile.ZipFile(partial, "a") as archive:
             archive.writestr(METADATA_MEMBER, json.dumps(metadata))
 

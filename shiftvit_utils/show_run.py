@@ -39,7 +39,7 @@ def run_of(path):
     path = Path(path)
     if path.suffix != ".ipynb":
         return RunFolder(path)
-    for cell in json.loads(path.read_text())["cells"]:
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         said = "".join("".join(output.get("text", ())) for output in cell.get("outputs", ()))
         if found := re.search(r"^run folder: (.+)$", said, re.MULTILINE):
             return RunFolder(found[1])

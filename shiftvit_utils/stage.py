@@ -8,7 +8,12 @@ reshape and a matrix product.
 import keras
 from keras import ops
 
-from shiftvit_utils.block import ShiftViTBlock, make_dense, make_normalization
+from shiftvit_utils.block import (
+    ShiftViTBlock,
+    hand_on_trainable,
+    make_dense,
+    make_normalization,
+)
 
 
 def patchify(x, patch_size):
@@ -107,6 +112,7 @@ class PatchEmbedding(keras.layers.Layer):
         self.projection.build((*input_shape[:3], self.patch_size**2 * input_shape[-1]))
         if self.norm is not None:
             self.norm.build(self.compute_output_shape(input_shape))
+        hand_on_trainable(self, [self.projection, self.norm])
         self.built = True
 
     def call(self, inputs, training=False):
@@ -173,6 +179,7 @@ class PatchMerging(keras.layers.Layer):
             name="reduction",
         )
         self.reduction.build((*input_shape[:3], 4 * channels))
+        hand_on_trainable(self, [self.norm, self.reduction])
         self.built = True
 
     def call(self, inputs, training=False):
@@ -270,6 +277,7 @@ class StackedShiftBlocks(keras.layers.Layer):
             block.build(input_shape)
         if self.merging is not None:
             self.merging.build(input_shape)
+        hand_on_trainable(self, [*self.blocks, self.merging])
         self.built = True
 
     def call(self, inputs, training=False):

@@ -134,12 +134,14 @@ class AttentionMixer(keras.layers.Layer):
             name="position_embedding",  # Muon leaves what goes by "embedding" to AdamW
         )
         self.norm = keras.layers.LayerNormalization(
-            epsilon=self.epsilon, dtype=self.dtype_policy, name="norm"
+            epsilon=self.epsilon, dtype=self.dtype_policy, trainable=self.trainable, name="norm"
         )
         self.heads = channels // head_channels
         # Muon steps kernels of two axes only. Those of Keras's `MultiHeadAttention` have three.
         self.query, self.key, self.value, self.output_dense = (
-            keras.layers.Dense(channels, dtype=self.dtype_policy, name=name)
+            keras.layers.Dense(
+                channels, dtype=self.dtype_policy, trainable=self.trainable, name=name
+            )
             for name in ("query", "key", "value", "output")
         )
         tokens = (None, height * width, channels)

@@ -123,7 +123,7 @@ def train(config):
                 )
             else:
                 _fit(config, model, run, dataset, batches)
-                _evaluate(config, model, run, dataset)
+                _evaluate(config, model, run, dataset, num_devices)
         kept_model, _ = load_model(run.model_path)
     return TrainResult(run, kept_model, dataset, run.read_metrics(), run.read_history())
 
@@ -249,9 +249,6 @@ def _compiled_classifier(config, dataset, steps_per_epoch, start_from):
         global_clipnorm=config.global_clipnorm,
         optimizer=config.optimizer,
     )
-    if config.precision == "mixed_float16":
-        # Keras does this by itself only if the outermost model has the policy.
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(
         optimizer,
         loss=keras.losses.CategoricalCrossentropy(
@@ -326,8 +323,8 @@ def _headline(config, model, run, num_devices):
     return (
         f"{config.preset}: {model.count_params():,} parameters, {config.precision}, Keras "
         f"{keras.__version__} on "
-        f"{backend}, {describe_device()}, {num_devices} device(s), {compiled}\nrun folder: "
-        f"{run}"
+        f"{backend}, {describe_device(num_devices)}, {num_devices} device(s), {compiled}"
+        f"\nrun folder: {run}"
     )
 
 
@@ -371,7 +368,7 @@ def _fit(config, model, run, dataset, batches):
         model.fit(batches, initial_epoch=epoch, epochs=config.epochs, **fit_options)
 
 
-def _evaluate(config, model, run, dataset):
+def _evaluate(config, model, run, dataset, num_devices):
     """Scores of the weights that were kept, with the one look at the test set, if there is one."""
     history = run.read_history()
     best_epoch = max(history, key=lambda row: row["val_top1"])["epoch"]
@@ -399,7 +396,7 @@ def _evaluate(config, model, run, dataset):
             "images_per_second": steady[len(steady) // 2],
             "parameters": model.count_params(),
             "backend": keras.backend.backend(),
-            "device": describe_device(),
+            "device": describe_device(num_devices),
             "versions": versions(),
             "data_source": dataset.source,
             "seed": config.seed,

@@ -185,7 +185,7 @@ def test_command_line_says_what_is_wrong(monkeypatch, tmp_path):
         (["Shift"], "no scene 'Shift'"),
         (["Pyramid", "--quality", "x"], "no quality 'x'"),
         (["Pyramid", "--media-folder", str(tmp_path / "file")], "Cannot write to the media folder"),
-        (["ShiftOperationDark", "--gifs"], "Variants have no GIF: ShiftOperationDark"),
+        (["ShiftOperationDark", "--only-gifs"], "Variants have no GIF: ShiftOperationDark"),
     ):
         if "--media-folder" not in arguments:
             arguments += ["--media-folder", str(tmp_path)]
@@ -206,6 +206,29 @@ def test_too_large_a_gif_is_refused(monkeypatch, tmp_path):
     with pytest.raises(SystemExit, match="500001 bytes, more than 500000"):
         render.make_gif([b""], tmp_path / "scene.gif")
     assert len(tried) == len(render.GIF_QUALITIES)  # with fewer frames and colours
+
+
+def test_a_video_leaves_the_manifest_alone(monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(str(ROOT / "animations"))
+    render = importlib.import_module("render")
+    asked, written = [], []
+
+    def run(jobs, processes):
+        asked.extend(job[:2] for job in jobs)
+        return [
+            "a video" if job[0] is render.render_video else ("a scene", {"gif": "a"})
+            for job in jobs
+        ]
+
+    monkeypatch.setattr(render, "run", run)
+    monkeypatch.setattr(render, "update_manifest", lambda entries, media: written.append(entries))
+    names = ["Pyramid", "ShiftOperationDark"]
+    render.main([*names, "--media-folder", str(tmp_path)])
+    assert written == []
+    assert capsys.readouterr().out == "a video\na video\n"
+    render.main([*names, "--media-folder", str(tmp_path), "--gifs"])
+    assert written == [[("a scene", {"gif": "a"})]]
+    assert asked[-1] == (render.render_gif, "Pyramid")  # a variant has none
 
 
 def test_manifest_keeps_the_other_scenes(monkeypatch, tmp_path):

@@ -131,3 +131,10 @@ def test_bad_arguments_are_named(argument, message):
 def test_a_misspelt_argument_is_refused():
     with pytest.raises((TypeError, ValueError), match="drop_rate"):
         tiny(drop_rate=0.1)
+
+
+def test_compile_scales_the_loss_of_a_network_in_half_precision():
+    for policy, scales in (("mixed_float16", True), ("mixed_bfloat16", False)):
+        model = tiny(dtype=policy)
+        model.compile("adam", "sparse_categorical_crossentropy")
+        assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) == scales

@@ -4,11 +4,23 @@ How many devices there are is settled when a backend starts, so these runs have 
 PyTorch has no such training in Keras, and says so.
 """
 
+import json
+import os
+
 import keras
 import numpy as np
 import pytest
-from tiny_run import NO_RANDOMNESS, prepared, start, tiny_config
+from tiny_run import (
+    NO_RANDOMNESS,
+    make_devices,
+    prepared,
+    process_maker,
+    settle,
+    start,
+    tiny_config,
+)
 
+from shiftvit_utils.callbacks import EpochStart, set_random_state
 from shiftvit_utils.run_folder import RunFolder
 from shiftvit_utils.saving import load_model
 from shiftvit_utils.training import train
@@ -28,6 +40,35 @@ def run_on_two(config, log):
     process = start(config, log, devices=2)
     process.join(timeout=300)
     return process.exitcode, log.read_text()
+
+
+def train_and_look(config, log, seen):
+    """Trains on two devices of TensorFlow; writes down the random states and draws of each."""
+    import tensorflow as tf
+
+    with open(log, "ab", buffering=0) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    make_devices(2)
+    settle(config.dataset)
+    states = []
+    on_epoch_begin = EpochStart.on_epoch_begin
+
+    def look(self, epoch, logs=None):
+        on_epoch_begin(self, epoch, logs)
+        for variable in self.model.non_trainable_variables:
+            if variable.name == "seed_generator_state":
+                states.append([copy.numpy().tolist() for copy in variable.value.values])
+
+    EpochStart.on_epoch_begin = look
+    train(config)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        generator = keras.random.SeedGenerator(0)
+    set_random_state(generator.state, np.random.default_rng(0))
+    drawn = strategy.run(lambda: keras.random.uniform((4,), seed=generator))
+    draws = [x.numpy().tolist() for x in strategy.experimental_local_results(drawn)]
+    seen.write_text(json.dumps({"states": states, "draws": draws}))
 
 
 SETTINGS = {"epochs": 2, "ema_momentum": 0.75, **NO_RANDOMNESS}
@@ -73,3 +114,25 @@ else:
         assert code == 1
         assert "ValueError: batch_size=7 is not divisible by the 2 devices" in output
         assert not (tmp_path / "run").exists()
+
+    @pytest.mark.training
+    def test_two_devices_train_with_random_numbers_of_their_own(data, tmp_path):
+        """With all that is random by default, and a state saved within an epoch."""
+        random = {"epochs": 1, "augmentation": "light", "save_every_steps": 3}
+        config = tiny_config(data, tmp_path / "run", data_parallel=True, jit="auto", **random)
+        log = tmp_path / "log"
+        if BACKEND == "jax":  # which draws for the whole batch at once
+            code, output = run_on_two(config, log)
+        else:
+            arguments = (config, log, tmp_path / "seen")
+            process = process_maker().Process(target=train_and_look, args=arguments)
+            process.start()
+            process.join(timeout=300)
+            code, output = process.exitcode, log.read_text()
+        assert code == 0, output[-3000:]
+        assert RunFolder(config.run_dir).is_complete
+        if BACKEND == "tensorflow":
+            seen = json.loads((tmp_path / "seen").read_text())
+            assert seen["states"]
+            for one, other in [*seen["states"], seen["draws"]]:
+                assert one != other

@@ -142,6 +142,29 @@ def test_network_alone_is_written_in_float32_and_stays_as_it_is(tmp_path):
     assert all((a == b).all() for a, b in zip(weights, network.get_weights(), strict=True))
 
 
+def by_an_operation(network):
+    images = keras.Input((32, 32, 3))
+    return keras.Model(images, keras.ops.softmax(network(images / 127.5 - 1.0)))
+
+
+def in_a_sequence(network):
+    rescaling = keras.layers.Rescaling(1 / 127.5, -1.0)
+    return keras.Sequential([keras.Input((32, 32, 3)), rescaling, network, keras.layers.Softmax()])
+
+
+@pytest.mark.parametrize("scaled", [by_an_operation, in_a_sequence])
+def test_nothing_around_the_network_is_left_out(scaled, tmp_path):
+    network = ShiftViT.from_preset("micro", num_classes=3, normalization="batch")
+    model = scaled(network)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    images = views(2)
+    logits = network.predict_on_batch(images / 127.5 - 1.0)
+    expected = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    assert np.abs(expected - 1 / 3).max() > 0.01
+    found = logits_from_file(written(model, tmp_path, PORTABLE), PORTABLE, images)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
+
+
 @pytest.mark.parametrize(("blocks", "in_8_bits"), [((2, 3, 1), 8 + 2), ((2,), 4)], ids=str)
 def test_what_8_bits_hold(blocks, in_8_bits):
     """Two products in each block but those of the first of several stages, and each merge."""
@@ -177,6 +200,13 @@ class TestBadInput:
             message = f"cannot write '{format}' with the backend '{backend}'.*tensorflow"
             with pytest.raises(ValueError, match=message):
                 export(model, path_for(tmp_path, format), format)
+        assert not os.listdir(tmp_path)
+
+    def test_images_of_any_size(self, tmp_path):
+        pytest.importorskip("onnx")
+        network = ShiftViT.from_preset("micro", image_shape=(None, None, 3))
+        with pytest.raises(ValueError, match=r"any size, \(None, None, 3\).*image_shape=\(h"):
+            export(network, path_for(tmp_path, PORTABLE), PORTABLE)
         assert not os.listdir(tmp_path)
 
     def test_unknown_format(self, model, tmp_path):

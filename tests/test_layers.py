@@ -302,6 +302,9 @@ class TestEveryLayer:
         layer(case.images())
         assert layer.trainable_weights == []
         assert layer.get_config()["trainable"] is False
+        # A model asks each weight, not the layer that it is in.
+        images = keras.Input(case.inputs[1:])
+        assert keras.Model(images, layer(images)).trainable_weights == []
         with pytest.raises((TypeError, ValueError), match="no_such_argument"):
             case.make(no_such_argument=1)
 

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 
@@ -37,20 +38,20 @@ def accelerators():
         return [device.device_kind for device in jax.devices() if device.platform != "cpu"]
     import torch
 
-    return [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
+    device = keras.ops.zeros(()).device.type
+    return [] if device == "cpu" else [torch.cuda.get_device_name() if device == "cuda" else device]
 
 
 def test_device_is_the_accelerator_or_else_the_cpu():
     described = machine.describe_device()
     if found := accelerators():
-        assert described.endswith(found[0])
-        assert len(found) == 1 or described.startswith(f"{len(found)} x ")
+        assert described == found[0] or described.startswith(f"{found[0]} (")
     else:
         assert described.startswith("CPU (")
         assert described.endswith(f", {os.cpu_count()} cores)")
 
 
-def test_several_accelerators_are_counted(monkeypatch):
+def test_accelerators_are_counted_that_are_used(monkeypatch):
     """Three pretended GPUs; the backend's own listing is replaced, not ours."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -69,6 +70,28 @@ def test_several_accelerators_are_counted(monkeypatch):
     else:
         import torch
 
-        monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-        monkeypatch.setattr(torch.cuda, "get_device_name", lambda k: "Big GPU")
-    assert machine.describe_device() == "3 x Big GPU"
+        # Four pretended ones, of which Keras took the last but one.
+        chosen = SimpleNamespace(device=torch.device("cuda", 2))
+        monkeypatch.setattr(keras.ops, "zeros", lambda shape: chosen)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+        names = {torch.device("cuda", k): f"GPU {k}" for k in range(4)}
+        names[chosen.device] = "Big GPU"
+        monkeypatch.setattr(torch.cuda, "get_device_name", names.get)
+    assert machine.describe_device() == "Big GPU"
+    assert machine.describe_device(3) == "3 x Big GPU"
+
+
+if keras.backend.backend() == "torch":
+
+    def test_an_accelerator_that_keras_did_not_take_is_not_named(monkeypatch):
+        import torch
+
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "Big GPU")
+        # As with KERAS_TORCH_DEVICE=cpu.
+        monkeypatch.setattr(keras.ops, "zeros", lambda shape: torch.zeros(shape, device="cpu"))
+        assert machine.describe_device().startswith("CPU (")
+        # As on a Mac. "meta" is a device that every machine has.
+        monkeypatch.setattr(keras.ops, "zeros", lambda shape: torch.zeros(shape, device="meta"))
+        assert machine.describe_device().startswith("meta (")

@@ -62,6 +62,7 @@ def test_cutmix_takes_pixels_from_the_same_place():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (8, *SIDE, 3)).astype(np.uint8)
     mixed, shares = mix_images(images, np.eye(8, dtype="float32"), 0.0, 1.0, rng)
+    assert ((shares > 0).sum(axis=1) == 2).any()
     for k in range(8):
         sources = images[shares[k] > 0]
         assert (mixed[k][None] == sources).all(axis=-1).any(axis=0).all()
@@ -77,6 +78,24 @@ def test_shares_are_drawn_from_the_beta_distribution():
             shares.append(mixed[0, 0])
     assert np.mean(shares) == pytest.approx(0.5, abs=0.04)
     assert np.var(shares) == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.1)
+
+
+def test_cutmix_covers_what_the_beta_distribution_says():
+    """The rectangle's area is `1 - share`, but for what of it sticks out at the border.
+
+    Of an interval of length `s` whose middle lies anywhere in [0, 1], `s - s**2 / 4` is seen on
+    average; so of a square of side `s`, the square of that.
+    """
+    own = np.arange(8, dtype=np.uint8)[:, None, None, None]
+    images = np.tile(own, (1, 64, 64, 1))  # so large that rounding to pixels does not count
+    for alpha in (1.0, 0.3):
+        covered = []
+        for seed in range(2000):
+            mixed, _ = mix_images(images, np.eye(8), 0.0, alpha, np.random.default_rng(seed))
+            # All have the same rectangle, but for those that are mixed with themselves.
+            covered.append((mixed != own).mean(axis=(1, 2, 3)).max())
+        side = np.sqrt(1.0 - np.random.default_rng(0).beta(alpha, alpha, 100_000))
+        assert np.mean(covered) == pytest.approx(np.mean((side - side**2 / 4) ** 2), rel=0.06)
 
 
 def test_with_both_about_half_of_the_batches_get_each():

@@ -268,3 +268,23 @@ def test_bad_arguments_are_named(name, value, message):
 def test_a_misspelt_argument_is_refused():
     with pytest.raises((TypeError, ValueError), match="num_blocks"):
         ShiftViT.from_preset("micro", num_blocks=(1, 1, 1))
+
+
+def test_a_frozen_network_stays_frozen_inside_another_model(tmp_path):
+    frozen = ShiftViT.from_preset("micro", normalization="batch", trainable=False)
+    later = ShiftViT.from_preset("micro", normalization="batch")
+    later.trainable = False
+    for whole in (frozen, later):
+        features = keras.Model(whole.input, whole.get_layer("average_pooling").output)
+        outputs = keras.layers.Dense(2, name="new")(features(whole.input))
+        model = keras.Model(whole.input, outputs)
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        before = whole.get_weights()
+        images = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype("float32")
+        model.train_on_batch(images, np.array([0, 1, 0, 1]))
+        for found, expected in zip(whole.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(found, expected)
+        assert [variable.path for variable in model.trainable_weights] == ["new/kernel", "new/bias"]
+        whole.save(tmp_path / "network.keras")
+        again = keras.saving.load_model(tmp_path / "network.keras")
+        assert keras.Model(again.input, again.output).trainable_weights == []

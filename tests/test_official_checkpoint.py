@@ -266,3 +266,21 @@ def test_only_a_shiftvit_is_saved():
 def test_their_code_has_no_other_token_mixer(token_mixer):
     with pytest.raises(ValueError, match=f"token_mixer='{token_mixer}': the authors' code has"):
         save_official_state_dict(ShiftViT.from_preset("micro", token_mixer=token_mixer))
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"normalization": "layer"}, "normalization='layer': the authors' code has group norm"),
+        ({"shift_variant": "none"}, "shift_variant='none': .* nothing but shift_variant='paper'"),
+        ({"shift_pixel": 2}, "shift_pixel=2: the authors' code has nothing but shift_pixel=1"),
+        ({"group_channels": 6}, "group_channels=6: .* nothing but group_channels=None"),
+    ],
+    ids=str,
+)
+def test_what_their_code_would_compute_otherwise_is_not_written(tmp_path, settings, message):
+    network = ShiftViT.from_preset("micro", **{"normalization": "group", **settings})
+    with pytest.raises(ValueError, match=message):
+        save_official_state_dict(network, tmp_path / "ours.npz")
+    assert list(tmp_path.iterdir()) == []

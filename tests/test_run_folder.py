@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 
 from shiftvit_utils import run_folder, saving
 from shiftvit_utils.config import TrainConfig
-from shiftvit_utils.run_folder import RunFolder, newest_run, runs_root
+from shiftvit_utils.run_folder import RunFolder, newest_run, runs_root, same_data
 
 MIB = 2**20
 # A resumed run may set these anew: they do not change what is computed.
@@ -663,3 +664,16 @@ def test_no_run_says_how_to_make_one(tmp_path, monkeypatch):
     monkeypatch.setenv("SHIFTVIT_RUNS", str(tmp_path / "none-yet"))
     with pytest.raises(FileNotFoundError, match="`make train`, or run notebook 05_train"):
         newest_run()
+
+
+def test_a_named_data_set_is_no_folder_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHIFTVIT_RUNS", str(tmp_path / "runs"))
+    monkeypatch.chdir(tmp_path)
+    for folder in ("digits", "runs"):
+        (tmp_path / folder).mkdir()
+    make_run(tmp_path / "runs", "bundled", "digits", age=20)
+    make_run(tmp_path / "runs", "mine", "./digits", age=10)
+    assert newest_run("digits").path.name == "bundled"
+    for spelling in ("./digits", pathlib.Path("digits"), tmp_path / "digits"):
+        assert newest_run(spelling).path.name == "mine"
+    assert not same_data("digits", str(tmp_path / "digits"))

@@ -274,3 +274,15 @@ def test_nothing_in_a_file_is_executed(tmp_path):
     save_model(keras.Model(inputs, outputs), tmp_path / "model.keras", NAMES)
     with pytest.raises(ValueError, match=r"[Ll]ambda"):
         load_model(tmp_path / "model.keras")
+
+
+def test_a_sequence_of_layers_is_a_classifier_too(tmp_path):
+    network = ShiftViT.from_preset("micro", num_classes=2)
+    scaled = keras.layers.Rescaling(1 / 127.5, -1.0)
+    model = keras.Sequential([keras.Input((32, 32, 3)), scaled, network])
+    save_model(model, tmp_path / "model.keras", ["cat", "dog"])
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype("uint8")
+    loaded, names = load_model(tmp_path / "model.keras")
+    assert names == ("cat", "dog")
+    expected = network.predict(images.astype("float32") / 127.5 - 1.0, verbose=0)
+    np.testing.assert_allclose(loaded.predict(images, verbose=0), expected, atol=1e-5)

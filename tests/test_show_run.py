@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,22 @@ def test_run_of_an_executed_notebook(tmp_path):
     with pytest.raises(ValueError, match=r"out.ipynb holds no run"):
         run_of(notebook)
     assert run_of(tmp_path / "newest").path == tmp_path / "newest"
+
+
+def test_a_notebook_is_read_as_papermill_writes_it(tmp_path):
+    """As UTF-8, whatever the system's own encoding: here it is ASCII, on Windows another one."""
+    finished(tmp_path / "Vögel-nano", age=0)
+    said = f"run folder: {tmp_path / 'Vögel-nano'}\n"
+    content = {"cells": [{"outputs": [{"name": "stdout", "text": [said]}]}]}
+    notebook = tmp_path / "out.ipynb"
+    notebook.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    code = (
+        "import sys; from shiftvit_utils.show_run import run_of; "
+        "sys.stdout.buffer.write(run_of(sys.argv[1]).path.name.encode())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, notebook],
+        env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        capture_output=True,
+    )
+    assert done.stdout.decode() == "Vögel-nano", done.stderr.decode()

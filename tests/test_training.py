@@ -836,6 +836,18 @@ def test_weights_lost_in_the_last_step_of_an_epoch_are_not_kept(data, tmp_path):
 
 
 @pytest.mark.training
+def test_a_state_whose_answers_are_lost_is_not_saved(data, tmp_path):
+    """The loss of the step that lost the weights is still finite: it is from before its update."""
+    config = tiny_config(
+        data, tmp_path / "run", save_every_steps=1, lr_start=1e30, lr_max=1e30, **NO_RANDOMNESS
+    )
+    run = RunFolder(config.run_dir)
+    with pytest.raises(FloatingPointError, match=r"answers became NaN or infinite in epoch 1.*lr_"):
+        train(config)
+    assert not run.state_path.exists()
+
+
+@pytest.mark.training
 def test_learning_rate_beyond_all_bounds_is_named(data, tmp_path):
     config = tiny_config(data, tmp_path / "run", epochs=1, lr_max=1e30)
     with pytest.raises(FloatingPointError, match=r"loss became (nan|inf).* epoch 1.*lr_max"):

@@ -25,6 +25,7 @@ from shiftvit_utils.config import RECIPES
 from shiftvit_utils.image_decoding import check_image_size
 from shiftvit_utils.layer_costs import layer_costs
 from shiftvit_utils.model import ShiftViT
+from shiftvit_utils.presets import preset_config
 from shiftvit_utils.pretrained import network_changes
 from shiftvit_utils.run_folder import RunFolder
 
@@ -236,6 +237,9 @@ def _differences(path, settings):
     asked["network"] = network or None
     size = check_image_size(asked["image_size"])
     asked["image_size"] = None if size is None else list(size)
+    of_the_preset = list(preset_config(before["preset"])["image_shape"][:2])
+    if size is None and before["image_size"] == of_the_preset:
+        asked["image_size"] = of_the_preset  # `train` said so: the images were larger
     differing = [
         f"{name} is {before[name]!r} in the folder, {value!r} now"
         for name, value in asked.items()

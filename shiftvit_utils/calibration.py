@@ -87,6 +87,12 @@ def mean_negative_log_likelihood(
     >>> round(mean_negative_log_likelihood(np.zeros((1, 2)), np.array([0])), 4)
     0.6931
     """
+    logits, labels = np.asarray(logits), np.asarray(labels)
+    if labels.shape != logits.shape[:1]:
+        raise ValueError(
+            f"labels {labels.shape} must have one number for each of the {len(logits)} rows of "
+            "logits, so the shape (N,): labels.ravel() makes it of (N, 1)."
+        )
     probabilities = softmax(logits, temperature)[np.arange(len(labels)), labels]
     # A probability that was rounded to 0 would be an infinite surprise.
     return float(-np.log(np.maximum(probabilities, np.finfo("float64").tiny)).mean())
@@ -106,6 +112,9 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     Returns:
         float; below 1 the network was too modest, above 1 too sure.
+
+    Raises:
+        ValueError: if there is not one label for each row of logits.
 
     Example:
     >>> logits = np.array([[2.0, 0.0]] * 4)  # sure of class 0 to 88 %, four times

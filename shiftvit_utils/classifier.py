@@ -28,6 +28,9 @@ def build_classifier(
 
     With `augmentation="keras_io_2022"` the scale is that of the published Keras example, 0..1.
 
+    Resizing is for small images: those of another shape are stretched, and of larger ones pixels
+    are skipped. `load_dataset(image_size=...)` crops and resizes such images well before.
+
     Args:
         preset: str, a key of `PRESETS`.
         num_classes: int, number of logits.

@@ -221,8 +221,8 @@ class TrainConfig:
         validation_size: None, an int (images) or a float (share); None is the data set's own.
         limit_train: None, or an int: train on so many images only, of each class in proportion.
         image_size: None, or pixels to which the images are resized as they are loaded, one int or
-            `(height, width)`; the network takes them in this size then. None keeps the size of the
-            data, and the preset's for the network.
+            `(height, width)`; the network takes them in this size then. None is the preset's size
+            for images that are larger or of another shape, and else leaves them as they are.
         use_test_set: bool, evaluate the model that is kept on the test set, once, at the end. False
             for runs among which one chooses: a test set that was chosen by tells nothing any more.
         run_dir: None, or a path; None is a new folder `runs/<dataset>-<preset>`.

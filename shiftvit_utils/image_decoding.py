@@ -213,11 +213,21 @@ def _upright(image: Image.Image) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, on notes that nobody needs
-            orientation = image.getexif().get(ExifTags.Base.Orientation)
+            orientation = _stated_orientation(image)
         turn = _TO_UPRIGHT.get(orientation) if isinstance(orientation, int) else None
     except _DAMAGED_NOTES:
         turn = None
     return image if turn is None else image.transpose(turn)
+
+
+def _stated_orientation(image: Image.Image) -> object:
+    # Without EXIF, Pillow looks into other notes (XMP, texts of a PNG), by which no viewer goes.
+    notes = image.info
+    image.info = {"exif": notes["exif"]} if "exif" in notes else {}
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation)
+    finally:
+        image.info = notes
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

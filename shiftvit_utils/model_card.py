@@ -166,7 +166,7 @@ print([class_names[k] for k in logits.argmax(axis=-1)])
 ## Limits
 
 The model knows {len(model.class_names)} classes and answers with one of them whatever it is shown.
-It has seen nothing but the training images of {name}; on pictures of another kind expect less than
+{_seen(model)}; on pictures of another kind expect less than
 the numbers above. Its confidences are not calibrated. It is made for teaching, not for decisions
 about people.
 
@@ -176,6 +176,27 @@ Guangting Wang, Yucheng Zhao, Chuanxin Tang, Chong Luo, Wenjun Zeng:
 *When Shift Operation Meets Vision Transformer: An Extremely Simple Alternative to Attention
 Mechanism*, AAAI 2022, [arXiv {PAPER}](https://arxiv.org/abs/{PAPER}).
 """
+
+
+def _start(config):
+    """The weights that a run began with, for people; None for random ones."""
+    weights = config.get("initial_weights")
+    if weights is None:
+        return None
+    if weights == "cifar10":
+        return "the weights `cifar10` of shiftvit_utils"
+    name = str(weights).replace("\\", "/").rstrip("/").split("/")[-1]
+    return f"the weights in `{name}`"
+
+
+def _seen(model):
+    name, _ = _dataset(model)
+    start = _start(model.config)
+    if start is None:
+        return f"It has seen nothing but the training images of {name}"
+    return (
+        f"It has seen the training images of {name}, and before them what {start} were trained on"
+    )
 
 
 def _results(model):
@@ -191,7 +212,11 @@ def _results(model):
     lines = ["| images | top-1 | top-5 | loss |", "|---|---|---|---|", *rows, ""]
     lines.append(f"Measured on: {metrics['data_source']}.")
     if "val_top1" in metrics:
-        lines.append("Which epoch to keep was chosen on the validation images.")
+        lines.append(
+            "The weights kept are those of the last epoch."
+            if model.config.get("keep_weights") == "last"
+            else "Which epoch to keep was chosen on the validation images."
+        )
     if "test_top1" not in metrics:
         lines.append("This run did not look at the test images.")
     return "\n".join(lines)
@@ -203,7 +228,7 @@ def _training(model):
     # Of an older version: a run that named no optimizer had AdamW, whatever its recipe is now.
     known = {**config, "optimizer": config.get("optimizer") or "adamw"}
     settings = ", ".join(f"{key} {known[key]}" for key in _SETTINGS if known.get(key) is not None)
-    start = "the weights of an earlier run" if config.get("initial_weights") else "random weights"
+    start = _start(config) or "random weights"
     versions = ", ".join(f"{name} {version}" for name, version in metrics["versions"].items())
     return (
         f"Preset `{config['preset']}`, {metrics['epochs']} epochs from {start}, seed "

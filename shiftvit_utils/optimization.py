@@ -20,7 +20,8 @@ def warmup_cosine(lr_start, lr_max, warmup_steps, total_steps):
         lr_start: float >= 0, learning rate at step 0.
         lr_max: float >= lr_start, learning rate after `warmup_steps` steps.
         warmup_steps: int >= 0.
-        total_steps: int >= warmup_steps and >= 1; from here on the learning rate is 0.
+        total_steps: int >= warmup_steps and >= 1; from here on the learning rate is 0. (If all
+            steps warm up, it is `lr_max` at `total_steps` and 0 after it.)
 
     Returns:
         A `keras.optimizers.schedules.CosineDecay`.

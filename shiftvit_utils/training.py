@@ -16,6 +16,7 @@ from shiftvit_utils.data import NAMED_SOURCES, load_dataset
 from shiftvit_utils.evaluation import classification_metrics, predict_logits
 from shiftvit_utils.machine import describe_device, versions
 from shiftvit_utils.optimization import build_optimizer, warmup_cosine
+from shiftvit_utils.presets import preset_config
 from shiftvit_utils.pretrained import network_changes, trained_with
 from shiftvit_utils.run_folder import DATA_IDS, RunFolder, same_data
 from shiftvit_utils.saving import load_model
@@ -78,13 +79,16 @@ def train(config):
     # Then everything is in the run folder, and the weights it began with may be gone.
     goes_on = config.resume and RunFolder.for_config(config).state_path.is_file()
     ancestors = [] if goes_on else _ancestors(config)
-    dataset = load_dataset(
-        config.dataset,
-        validation_size=config.validation_size,
-        seed=config.seed,
-        image_size=config.image_size,
-        limit_train=config.limit_train,
-    )
+    dataset = _load(config)
+    if not _fits_the_network(dataset.image_shape, config):
+        size = preset_config(config.preset)["image_shape"][:2]
+        print(
+            f"Cropped around the middle and resized to {size[0]}x{size[1]}, as {config.preset} "
+            "takes them; another image_size gives the network another size.",
+            flush=True,
+        )
+        config = dataclasses.replace(config, image_size=list(size))
+        dataset = _load(config)
     print(dataset, flush=True)
     _check_held_out(config, ancestors, dataset)
     config = config.resolved(num_train=len(dataset.x_train))
@@ -126,6 +130,28 @@ def train(config):
                 _evaluate(config, model, run, dataset, num_devices)
         kept_model, _ = load_model(run.model_path)
     return TrainResult(run, kept_model, dataset, run.read_metrics(), run.read_history())
+
+
+def _load(config):
+    return load_dataset(
+        config.dataset,
+        validation_size=config.validation_size,
+        seed=config.seed,
+        image_size=config.image_size,
+        limit_train=config.limit_train,
+    )
+
+
+def _fits_the_network(image_shape, config):
+    """Whether the network may enlarge the images itself.
+
+    It would stretch images of another shape, and of larger ones it would skip pixels.
+    """
+    if config.image_size is not None:
+        return True
+    height, width = preset_config(config.preset)["image_shape"][:2]
+    rows, columns = image_shape[:2]
+    return rows <= height and columns <= width and rows * width == columns * height
 
 
 def _ancestors(config):

@@ -345,3 +345,25 @@ def test_runs_side_by_side_share_the_cores(tmp_path, monkeypatch):
 def test_a_verdict_says_when_chance_may_explain_it(difference, error, text):
     point = {"point": "wide", "is_baseline": text.endswith("the baseline"), "seeds": 3, "mean": 0.5}
     assert verdict(point | {"difference": difference, "standard_error": error}).startswith(text)
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize(("size", "is_the_same"), [(32, True), (64, False)])
+def test_a_sweep_knows_what_training_made_of_large_images(sweep, size, is_the_same):
+    """`train` gives them the preset's size, and a sweep that asked for none finds it there."""
+
+    class OfLargeImages(FakePapermill):
+        def __call__(self, command, env, **options):
+            outcome = super().__call__(command, env, **options)
+            run = RunFolder(yaml.safe_load(command[command.index("-y") + 1])["run_dir"])
+            run.write_json(run.config_path, {**run.read_config(), "image_size": [size, size]})
+            return outcome
+
+    sweep(OfLargeImages())
+    again = FakePapermill()
+    if is_the_same:
+        sweep(again)
+        assert not again.asked
+    else:
+        with pytest.raises(RuntimeError, match=r"image_size is \[64, 64\] in the folder, None now"):
+            sweep(again)

@@ -98,3 +98,9 @@ def test_the_temperature_of_the_truth_is_found(true_temperature):
 def test_right_in_every_case_means_as_sure_as_possible():
     assert fit_temperature(np.eye(4), np.arange(4)) == pytest.approx(0.2)
     assert fit_temperature(-np.eye(4), np.arange(4)) == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("labels", [np.zeros((4, 1), int), np.zeros(3, int), 0])
+def test_one_label_for_each_row_of_logits(labels):
+    with pytest.raises(ValueError, match=r"one number for each of the 4 rows .*ravel"):
+        fit_temperature(np.eye(4), labels)

@@ -188,6 +188,18 @@ def test_a_file_that_is_too_large(page, folder, address):
     assert refused.status_code == 413
 
 
+def test_only_what_was_uploaded_is_read(page, folder, address):
+    """Whatever path a program names; the page's own server sends none but those of its uploads."""
+    httpx = pytest.importorskip("httpx")
+    url = f"{address}gradio_api/call/classify"
+    for data in ({"path": str(CAT.parents[2] / "weights" / "cifar10.npz")}, {"path": "/etc/hosts"},
+                 {"path": str(folder / "turned.jpg")}):  # fmt: skip
+        asked = httpx.post(url, json={"data": [data]}, trust_env=False).json()["event_id"]
+        said = httpx.get(f"{url}/{asked}", trust_env=False, timeout=60).text
+        assert said.startswith("event: error"), said
+        assert "confidence" not in said
+
+
 def test_several_files(page, folder, classifier):
     page.get_by_role("tab", name="Several files").click()
     good = [CAT, folder / "turned.jpg", folder / "print.jpg", folder / "scan.png"]
@@ -404,6 +416,12 @@ def test_a_port_in_use(monkeypatch):
         said = complaint(monkeypatch, "--port", port)
     assert f"cannot listen on port {port} of 127.0.0.1" in said
     assert "Choose another --port" in said
+
+
+@pytest.mark.parametrize("port", ["78600", "0", "-1", "http"])
+def test_a_number_that_is_no_port(monkeypatch, capsys, port):
+    complaint(monkeypatch, f"--port={port}")
+    assert f"'{port}' is no port: a number from 1 to 65535" in capsys.readouterr().err
 
 
 def test_without_gradio(monkeypatch, classifier):

@@ -38,7 +38,7 @@ def rate_at_stop(epoch, epochs, warmup_fraction):
 
 
 RIGHT = {
-    exercises.check_moving_share: 0.125,
+    exercises.check_moving_share: 0.2,
     exercises.check_dense_kernel: dense_kernel,
     exercises.check_keras_weight_decay: keras_weight_decay,
     exercises.check_rate_at_stop: rate_at_stop,
@@ -62,8 +62,8 @@ def cosine(progress):
     ("checker", "answer", "hint"),
     [
         (exercises.check_moving_share, 1 / 3, "authors' share"),
-        (exercises.check_moving_share, 48, "divide by 384"),
-        (exercises.check_moving_share, 12.5, "not percent"),
+        (exercises.check_moving_share, 48, "divide by 240"),
+        (exercises.check_moving_share, 20, "not percent"),
         (exercises.check_dense_kernel, lambda w: w.reshape(len(w), -1).T, "channel by channel"),
         (
             exercises.check_dense_kernel,

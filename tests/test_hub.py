@@ -251,3 +251,23 @@ def test_a_full_disk_leaves_nothing_behind(run, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         save_for_hub(run, tmp_path / "upload")
     assert files(tmp_path) == ["pets-micro"]
+
+
+@pytest.mark.parametrize(
+    ("weights", "start"),
+    [
+        ("cifar10", "the weights `cifar10` of shiftvit_utils"),
+        ("/home/ada/runs/birds-nano", "the weights in `birds-nano`"),
+        ("C:\\weights\\shiftvit_r2_tiny.pth", "the weights in `shiftvit_r2_tiny.pth`"),
+    ],
+)
+def test_the_card_says_what_a_network_began_with(run, tmp_path, weights, start):
+    config = {**CONFIG, "initial_weights": weights, "keep_weights": "last"}
+    run.config_path.write_text(json.dumps(config))
+    _, text = card(save_for_hub(run, tmp_path / "upload"))
+    assert f"7 epochs from {start}, seed 3" in text
+    assert f"training images of pets, and before them what {start} were trained on" in text
+    assert "nothing but" not in text
+    assert "The weights kept are those of the last epoch." in text
+    assert "chosen on the validation images" not in text
+    assert "/home/ada" not in text

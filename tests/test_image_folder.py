@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from shiftvit_utils import image_cache
 from shiftvit_utils.image_decoding import (
@@ -118,6 +118,23 @@ def test_exif_orientation(tmp_path, orientation, turn):
     exif[0x0112] = orientation
     Image.fromarray(stored).save(tmp_path / "phone.png", exif=exif)
     np.testing.assert_array_equal(decode_image(tmp_path / "phone.png"), turn(stored))
+
+
+def test_only_exif_turns_an_image(tmp_path):
+    """Not what other notes say, by which no viewer goes either."""
+    stored = np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = exif.tobytes().removeprefix(b"Exif\0\0")
+    lines = "\n".join(content.hex()[k : k + 72] for k in range(0, 2 * len(content), 72))
+    raw_profile, xmp = PngImagePlugin.PngInfo(), PngImagePlugin.PngInfo()
+    raw_profile.add_text("Raw profile type exif", f"\nexif\n{len(content):8}\n{lines}\n")
+    xmp.add_itxt("XML:com.adobe.xmp", '<rdf:Description tiff:Orientation="6"/>')
+    for name, notes in (("profile.png", raw_profile), ("xmp.png", xmp)):
+        Image.fromarray(stored).save(tmp_path / name, pnginfo=notes)
+        with Image.open(tmp_path / name) as image:
+            assert image.getexif()[0x0112] == 6  # as Pillow reads it
+        np.testing.assert_array_equal(decode_image(tmp_path / name), stored)
 
 
 def test_cmyk_jpeg(tmp_path):

@@ -36,6 +36,7 @@ from shiftvit_utils.callbacks import LOG_HEADER, EpochEnd, TrainingBatches, epoc
 from shiftvit_utils.classifier import build_classifier
 from shiftvit_utils.config import TrainConfig
 from shiftvit_utils.data import load_dataset
+from shiftvit_utils.image_decoding import fit_image
 from shiftvit_utils.presets import PRESETS
 from shiftvit_utils.run_folder import DATA_IDS, RunFolder
 from shiftvit_utils.saving import load_model
@@ -1071,6 +1072,24 @@ def test_a_run_in_another_image_size(plain, data, tmp_path):
     assert result.run.read_config()["image_size"] == [16, 16]
     with pytest.raises(ValueError, match=r"Cannot resume .*image_size"):
         train(tiny_config(data, tmp_path / "run", epochs=1, resume=True))
+
+
+@pytest.mark.training
+def test_images_that_are_larger_than_the_network_are_fitted_as_they_are_loaded(data, tmp_path):
+    """Cropped and resized by `fit_image`, as `Classifier` does, not by the network."""
+    rng = np.random.default_rng(0)
+    for rows, columns in ((20, 20), (8, 6)):
+        images = rng.integers(0, 256, (60, rows, columns, 3)).astype(np.uint8)
+        path = tmp_path / f"{columns}.npz"
+        np.savez(path, x_train=images, y_train=np.arange(60) % 6)
+        config = tiny_config(str(path), tmp_path / f"run-{columns}", epochs=1)
+        result = train(config)
+        assert result.dataset.image_shape == (8, 8, 3)
+        assert result.run.read_config()["image_size"] == [8, 8]
+        fitted = {fit_image(image, (8, 8)).tobytes() for image in images}
+        assert {image.tobytes() for image in result.dataset.x_train} <= fitted
+        again = train(dataclasses.replace(config, resume=True))
+        assert again.metrics == result.metrics
 
 
 def test_weights_in_another_image_size_are_not_validated_on_what_they_were_trained_on(

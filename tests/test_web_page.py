@@ -4,6 +4,8 @@ import base64
 import io
 import re
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -279,3 +281,34 @@ def test_a_missing_network_is_named(browser, address):
     expect(page.get_by_role("alert")).to_contain_text("cannot be loaded: model.json: 404")
     expect(page.locator("#file")).to_be_disabled()
     page.close()
+
+
+def test_an_example_that_is_not_there_is_named(browser, address):
+    page = open_page(browser.new_context(), address)
+    page.route("**/examples/cat.jpg", lambda route: route.fulfill(status=404))
+    page.route("**/examples/boats.jpg", lambda route: route.abort())
+    for name, reason in (("cat.jpg", "404"), ("boats.jpg", "")):
+        page.locator(f"[data-example='{name}']").click()
+        message = f"The example {name} cannot be loaded: {reason}"
+        expect(page.get_by_role("alert")).to_contain_text(message)
+    page.context.close()
+
+
+def test_a_build_replaces_nothing_but_a_build(address, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    command = [sys.executable, "web/build.py", "--output", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    message = done.stderr.splitlines()[-1]
+    assert message.startswith(f"{tmp_path} holds something else than an earlier build")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    assert [path.name for path in tmp_path.parent.glob(".partial-*")] == []
+
+
+def test_a_build_is_replaced_by_the_next(tmp_path):
+    build(tmp_path / "web")
+    (tmp_path / "web" / "old.txt").write_text("of the earlier build")
+    build(tmp_path / "web")
+    assert not (tmp_path / "web" / "old.txt").exists()
+    assert (tmp_path / "web" / "model.onnx").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["web"]

@@ -7,6 +7,7 @@ plain files: any static server will do, as in `python -m http.server -d build/we
 import argparse
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
 from shiftvit_utils import Classifier
@@ -32,27 +33,40 @@ def build(output, runtime, model=None):
 
     Raises:
         FileNotFoundError: the runtime or the model is not there.
+        FileExistsError: `output` holds something else than an earlier build.
     """
     output, runtime = Path(output), Path(runtime)
     parts = [runtime / "dist" / name for name in RUNTIME]
     for part in parts:
         if not part.is_file():
             raise FileNotFoundError(f"{part} is missing. `make web` installs onnxruntime-web.")
+    is_build = (output / "model.json").is_file() and (output / "runtime").is_dir()
+    if output.exists() and not is_build and (output.is_file() or any(output.iterdir())):
+        raise FileExistsError(
+            f"{output} holds something else than an earlier build, which would be lost. Name a "
+            "folder that is empty or not there yet."
+        )
     classifier = Classifier(model) if model else Classifier(weights="cifar10")
-    shutil.rmtree(output, ignore_errors=True)
-    (output / "runtime").mkdir(parents=True)
-    for name in PAGE:
-        shutil.copy(SOURCE / name, output)
-    shutil.copytree(EXAMPLES, output / "examples", ignore=shutil.ignore_patterns("README.md"))
-    for part in parts:
-        shutil.copy(part, output / "runtime")
-    export(classifier.model, output / "model.onnx", "onnx")
-    about = {
-        "file": "model.onnx",
-        "class_names": classifier.class_names,
-        "image_size": classifier.image_size,
-    }
-    (output / "model.json").write_text(json.dumps(about, indent=1) + "\n")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # Beside it, so that an earlier build is there until the new one is complete.
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".partial-") as folder:
+        new = Path(folder) / "page"
+        (new / "runtime").mkdir(parents=True)
+        for name in PAGE:
+            shutil.copy(SOURCE / name, new)
+        shutil.copytree(EXAMPLES, new / "examples", ignore=shutil.ignore_patterns("README.md"))
+        for part in parts:
+            shutil.copy(part, new / "runtime")
+        export(classifier.model, new / "model.onnx", "onnx")
+        about = {
+            "file": "model.onnx",
+            "class_names": classifier.class_names,
+            "image_size": classifier.image_size,
+        }
+        (new / "model.json").write_text(json.dumps(about, indent=1) + "\n")
+        if output.exists():
+            shutil.rmtree(output)
+        new.rename(output)
     return sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
 
 
@@ -65,7 +79,10 @@ def main():
         "--runtime", type=Path, default=ROOT / "build" / "npm" / "node_modules" / "onnxruntime-web"
     )
     options = parser.parse_args()
-    size = build(options.output, options.runtime, options.model)
+    try:
+        size = build(options.output, options.runtime, options.model)
+    except (FileNotFoundError, FileExistsError) as error:
+        raise SystemExit(str(error)) from error
     print(f"{options.output}: {size / 1e6:.1f} MB")
     print(f"To open it: python -m http.server -d {options.output}, then http://localhost:8000")
 

@@ -88,8 +88,13 @@ function accept(network) {
   for (const button of document.querySelectorAll("[data-example]")) {
     button.addEventListener("click", async () => {
       const name = button.dataset.example;
-      const response = await fetch(`examples/${name}`);
-      take([new File([await response.blob()], name)]);
+      try {
+        const response = await fetch(`examples/${name}`);
+        if (!response.ok) throw new Error(response.status);
+        take([new File([await response.blob()], name)]);
+      } catch (error) {
+        say("", `The example ${name} cannot be loaded: ${error.message}`);
+      }
     });
   }
   for (const control of document.querySelectorAll(":disabled")) control.disabled = false;

@@ -17,7 +17,9 @@ def main():
         metavar="PATH",
         help="a model.keras or a run folder (default: the weights that come with the library)",
     )
-    parser.add_argument("--port", type=int, help="(default: the first free one from 7860 on)")
+    parser.add_argument(
+        "--port", type=port_number, help="(default: the first free one from 7860 on)"
+    )
     parser.add_argument(
         "--host",
         default="127.0.0.1",
@@ -44,6 +46,13 @@ def main():
             f"{parser.prog}: cannot listen on port {ports} of {chosen.host}: taken, or not allowed "
             f"({error}). Choose another --port."
         )
+
+
+def port_number(text):
+    """A port, as `--port` takes it."""
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number from 1 to 65535.")
+    return int(text)
 
 
 def load(path):

@@ -62,6 +62,11 @@ def build_demo(classifier: Classifier, limits: UploadLimits = LIMITS) -> gradio.
     def on_picture(upload: dict[str, Any] | None) -> tuple[Any, ...]:
         if upload is None:
             return None, *_NOTHING
+        # Gradio itself looks only at what it decodes. Else any file of this machine could be named.
+        gr.processing_utils.check_all_files_in_cache(upload)
+        return answered(upload)
+
+    def answered(upload: dict[str, Any]) -> tuple[Any, ...]:
         try:
             said = answer(classifier, upload["path"], limits)
         except UnreadableImageError as error:
@@ -73,10 +78,11 @@ def build_demo(classifier: Classifier, limits: UploadLimits = LIMITS) -> gradio.
             f"Latency: {said.decode_ms:.1f} ms to decode, {said.network_ms:.1f} ms in the network."
         )
         drawing = explain(classifier, said.picture, label)
-        return gr.skip(), note(text), said.confidences, drawing, said.picture
+        # With its picture: meanwhile, the visitor may have chosen another.
+        return upload["path"], note(text), said.confidences, drawing, said.picture
 
     def on_example(path: str) -> tuple[Any, ...]:
-        return path, *on_picture({"path": path})[1:]
+        return answered({"path": path})
 
     def on_label(picture: np.ndarray | None, event: Any) -> Any:
         return gr.skip() if picture is None else explain(classifier, picture, str(event.value))
@@ -87,6 +93,7 @@ def build_demo(classifier: Classifier, limits: UploadLimits = LIMITS) -> gradio.
     def on_files(uploads: list[dict[str, Any]] | None) -> str:
         if not uploads:
             return ""
+        gr.processing_utils.check_all_files_in_cache(uploads)
         files = [(file_name(upload), upload["path"]) for upload in uploads]
         rows, skipped, seconds = answer_batch(classifier, files, limits)
         text = note(f"{len(rows)} of {len(files)} files classified in {seconds:.2f} s.")
@@ -149,8 +156,10 @@ def build_demo(classifier: Classifier, limits: UploadLimits = LIMITS) -> gradio.
         # and in its own way (16 bits, CMYK), and says of a broken one only "Error".
         raw = {**network, "preprocess": False}
         private = {"api_visibility": "private"}
-        upload.upload(on_picture, upload, answers, api_name="classify", **raw)
-        upload.clear(lambda: _NOTHING, None, answers[1:], **private)
+        # Each picture that is chosen gets its answer, also one that is chosen during another's.
+        several = {"trigger_mode": "multiple"}
+        upload.upload(on_picture, upload, answers, api_name="classify", **several, **raw)
+        upload.clear(lambda: (None, *_NOTHING), None, answers, **network, **several, **private)
         for path, button in examples.items():
             button.click(partial(on_example, path), None, answers, **network, **private)
         label.select(on_label, picture, drawing, **network, **private)

@@ -19,7 +19,7 @@ from shiftvit_utils.exercises.checking import (
 
 @checker
 def check_moving_share(answer):
-    """07.1: share of the 384 channels that the published example treats in its third stage.
+    """07.1: share of the channels that the published example would treat in a stage of 240.
 
     Args:
         answer: float, between 0 and 1.
@@ -30,16 +30,16 @@ def check_moving_share(answer):
     share = number(answer, "The share")
     hints = {
         4 / 12: "that is the authors' share: their groups grow with the channels.",
-        12 / 384: "that is one group. There are four.",
-        48 / 768: "that is the last stage, with 768 channels.",
+        12 / 240: "that is one group. There are four.",
         48 / 192: "that is the second stage, with 192 channels.",
-        48.0: "give the share of all channels: divide by 384.",
-        12.5: "give a fraction between 0 and 1, not percent.",
+        48 / 384: "that is the third stage, with 384 channels.",
+        48.0: "give the share of all channels: divide by 240.",
+        20.0: "give a fraction between 0 and 1, not percent.",
     }
     refuse_known_mistakes(share, hints)
-    if not math.isclose(share, 4 * 12 / 384):
+    if not math.isclose(share, 4 * 12 / 240):
         raise WrongAnswerError(
-            f"{share:g} is not it. Four groups of 12 channels, in every stage: how many of 384?"
+            f"{share:g} is not it. Four groups of 12 channels, in every stage: how many of 240?"
         )
 
 

@@ -238,7 +238,7 @@ def _differences(path, settings):
     size = check_image_size(asked["image_size"])
     asked["image_size"] = None if size is None else list(size)
     of_the_preset = list(preset_config(before["preset"])["image_shape"][:2])
-    if size is None and before["image_size"] == of_the_preset:
+    if size is None and before.get("image_size") == of_the_preset:
         asked["image_size"] = of_the_preset  # `train` said so: the images were larger
     differing = [
         f"{name} is {before[name]!r} in the folder, {value!r} now"

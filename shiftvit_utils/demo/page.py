@@ -63,15 +63,21 @@ def build_demo(classifier: Classifier, limits: UploadLimits = LIMITS) -> gradio.
         if upload is None:
             return None, *_NOTHING
         # Gradio itself looks only at what it decodes. Else any file of this machine could be named.
-        gr.processing_utils.check_all_files_in_cache(upload)
+        try:
+            gr.processing_utils.check_all_files_in_cache(upload)
+        except gr.Error:
+            return refused(upload, "it was not uploaded here")
         return answered(upload)
+
+    def refused(upload: dict[str, Any], reason: str) -> tuple[Any, ...]:
+        # The picture goes, so that no broken one stands beside the message.
+        return None, problem([(file_name(upload), reason)]), *_NOTHING[1:]
 
     def answered(upload: dict[str, Any]) -> tuple[Any, ...]:
         try:
             said = answer(classifier, upload["path"], limits)
         except UnreadableImageError as error:
-            # The picture goes, so that no broken one stands beside the message.
-            return None, problem([(file_name(upload), str(error))]), *_NOTHING[1:]
+            return refused(upload, str(error))
         label, confidence = next(iter(said.confidences.items()))
         text = (
             f"<strong>{html.escape(label)}</strong>, with a confidence of {confidence:.1%}. "
@@ -93,7 +99,6 @@ def build_demo(classifier: Classifier, limits: UploadLimits = LIMITS) -> gradio.
     def on_files(uploads: list[dict[str, Any]] | None) -> str:
         if not uploads:
             return ""
-        gr.processing_utils.check_all_files_in_cache(uploads)
         files = [(file_name(upload), upload["path"]) for upload in uploads]
         rows, skipped, seconds = answer_batch(classifier, files, limits)
         text = note(f"{len(rows)} of {len(files)} files classified in {seconds:.2f} s.")

@@ -140,6 +140,28 @@ def puts_back(stream, buffer_size, seed):
         yield rng.choice(buffer)
 
 
+def leaves_the_rest_as_it_is(stream, buffer_size, seed, end=iter):
+    rng, buffer = random.Random(seed), []
+    for item in stream:
+        buffer.append(item)
+        if len(buffer) == buffer_size:
+            yield buffer.pop(rng.randrange(buffer_size))
+    yield from end(buffer)
+
+
+def reads_ahead(stream, buffer_size, seed):
+    """Chooses among as many as it should, with twice as many in memory."""
+    ahead = list(itertools.islice(stream, buffer_size))
+
+    def rest():
+        for item in stream:
+            ahead.append(item)
+            yield ahead.pop(0)
+        yield from ahead
+
+    yield from buffer_shuffle(rest(), buffer_size, seed)
+
+
 def piece_by_piece(stream, buffer_size, seed):
     rng = random.Random(seed)
     while piece := list(itertools.islice(stream, buffer_size)):
@@ -242,6 +264,12 @@ WRONG = {
         (full_shuffle, "a full shuffle"),
         (loses_the_rest, "19 items never come out"),
         (puts_back, "more than once"),
+        (leaves_the_rest_as_it_is, "comes out as [0, 1, 2, 3, 4] whatever the seed"),
+        (
+            lambda *asked: leaves_the_rest_as_it_is(*asked, end=reversed),
+            "comes out as [4, 3, 2, 1, 0] whatever the seed",
+        ),
+        (reads_ahead, "you hold more than 20 items"),
         (piece_by_piece, "each piece of the stream is shuffled by itself"),
         (of_size(1), "yours chose among 21"),
         (of_size(-1), "yours chose among 19"),

@@ -81,6 +81,14 @@ def softmax_of_float32(logits):
     return scipy.special.softmax(logits.astype("float32"), axis=1)
 
 
+def softmax_less(number_of):
+    def softmax(logits):
+        weights = np.exp(logits - number_of(logits))
+        return weights / weights.sum(axis=1, keepdims=True)
+
+    return softmax
+
+
 def softmax_with_one_maximum(logits):
     weights = np.exp(logits - logits.max())
     return weights / weights.sum(axis=1, keepdims=True)
@@ -127,6 +135,13 @@ WRONG = [
         lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True),
         "overflows",
     ),
+    (exercises.check_softmax, softmax_less(lambda x: x.min(1, keepdims=True)), "the largest logit"),
+    (
+        exercises.check_softmax,
+        softmax_less(lambda x: x.mean(1, keepdims=True)),
+        "the largest logit",
+    ),
+    (exercises.check_softmax, softmax_less(lambda x: x[:, :1]), "no other number"),
     (exercises.check_softmax, softmax_with_one_maximum, "that of the whole array"),
     (exercises.check_softmax, softmax_in_place, "changed the logits"),
     (exercises.check_softmax, lambda x: scipy.special.expit(x), "must give [0.644"),

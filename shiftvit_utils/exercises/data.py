@@ -242,8 +242,18 @@ def check_buffer_shuffle(function):
         raise WrongAnswerError("another seed gave the same order: the seed is not used.")
     if _through(function, 5, 1, seed=1)[0] != list(range(5)):
         raise WrongAnswerError("a buffer of 1 has no choice: the order must stay as it is.")
-    if sorted(_through(function, 5, 8, seed=1)[0]) != list(range(5)):
+    if any(had > k + 1 + size for k, had in enumerate(reads)):  # one may be in hand
+        raise WrongAnswerError(
+            f"you hold more than {size} items: read one new item for each that comes out."
+        )
+    short = [_through(function, 5, 8, seed)[0] for seed in range(1, 9)]
+    if any(sorted(one) != list(range(5)) for one in short):
         raise WrongAnswerError("a stream shorter than the buffer must come out whole.")
+    if all(one == short[0] for one in short):
+        raise WrongAnswerError(
+            f"a stream shorter than the buffer comes out as {short[0]} whatever the seed: when the "
+            "stream ends, give out those who wait at random, too."
+        )
 
 
 def _through(function, count, size, seed):

@@ -65,6 +65,13 @@ def check_softmax(function):
         )
     if not (np.allclose(big, expected) and np.allclose(small, expected)):
         raise WrongAnswerError("adding 1000 to all logits, or taking it away, must change nothing.")
+    wide = np.array([[0.0, 1000.0, -1000.0, 999.0], [1000.0, 0.0, -1000.0, 0.0]])
+    share = 1 / (1 + np.exp(-1.0))  # of the first of two logits that differ by 1
+    if not np.allclose(_probabilities(function, wide), [[0, share, 0, 1 - share], [1, 0, 0, 0]]):
+        raise WrongAnswerError(
+            "a row that holds both 1000 and -1000 comes out wrong: subtract the largest logit of "
+            "each row, and no other number."
+        )
     uneven = logits + np.array([[0.0], [2000.0], [0.0]])
     if not np.allclose(_probabilities(function, uneven), expected):
         raise WrongAnswerError(

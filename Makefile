@@ -67,14 +67,14 @@ train: $(USE_STAMP) ## Train on the bundled digits (DATASET=cifar10 ARGS="-p epo
 	@mkdir -p runs
 	@echo "Training on $(DATASET) ..."
 	@$(PY) -m papermill --no-progress-bar --log-output --kernel python3 \
-		-p dataset "$(DATASET)" $(if $(PRESET),-p preset "$(PRESET)") $(ARGS) notebooks/05_train.ipynb "$(NOTEBOOK_RUN)"
+		-r dataset "$(DATASET)" $(if $(PRESET),-p preset "$(PRESET)") $(ARGS) notebooks/05_train.ipynb "$(NOTEBOOK_RUN)"
 	@echo
 	@$(PY) -m shiftvit_utils.show_run "$(NOTEBOOK_RUN)"
 	@echo "executed notebook: $(NOTEBOOK_RUN)"
 	@echo "next, CIFAR-10:    make train DATASET=cifar10"
 
 notebooks: $(USE_STAMP) ## Open the notebooks in JupyterLab
-	@$(PY) -m jupyterlab notebooks
+	@$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks
 
 outputs: $(USE_STAMP) ## Run a notebook and its solutions and store their outputs (NOTEBOOK=03_shift)
 	@test -f "notebooks/$(NOTEBOOK).ipynb" || { \

@@ -146,7 +146,9 @@ class CropPadConcat(CourseScene):
         for _, grid, axis, sign in self.moving():
             way = sign * grid.cell * (RIGHT if axis == 2 else DOWN)
             slides += [cell.animate.shift(way) for cell in grid.cells]
-        self.say("What is left <b>slides</b>: it now starts at the edge.", *slides, run_time=0.8)
+        self.say(
+            "What is left <b>slides</b> one cell, the way of its arrow.", *slides, run_time=0.8
+        )
 
     def pad(self):
         zeros = []

@@ -5,7 +5,17 @@ from shiftvit_utils.quiet_start import set_random_seed, without_information_line
 __version__ = "0.1.0"
 
 with without_information_lines():
-    import keras  # noqa: F401 (the first import of Keras starts its backend)
+    try:
+        import keras  # noqa: F401 (the first import of Keras starts its backend)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").split(".")[0]
+        if missing not in ("tensorflow", "jax", "torch"):
+            raise
+        raise ModuleNotFoundError(
+            f"Keras computes with {missing} here, which is not installed: pip install {missing}. "
+            "Or choose one that is: KERAS_BACKEND=tensorflow, jax or torch.",
+            name=missing,
+        ) from error
 
 from shiftvit_utils.augmentation import Augmentation, RandomCropPerImage
 from shiftvit_utils.block import MLP, DropPath, ShiftViTBlock

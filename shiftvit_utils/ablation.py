@@ -99,14 +99,16 @@ ABLATIONS = (
 )
 
 
-def points_of(groups):
+def points_of(groups, names=None):
     """The points of `ABLATIONS` in these groups, in their order.
 
     Args:
         groups: list of str.
+        names: None for all points of them, or a list of names; numbers count as their text.
 
     Raises:
-        ValueError: if there is no such group; the message lists those there are.
+        ValueError: if there is no such group or point, or a group would be without its baseline;
+            the message lists those there are.
 
     >>> [point.name for point in points_of(["pixels"])]
     ['1', '2', '3']
@@ -115,7 +117,20 @@ def points_of(groups):
     for group in groups:
         if group not in known:
             raise ValueError(f"Unknown group {group!r}. Choose from: {', '.join(known)}.")
-    return [point for point in ABLATIONS if point.group in groups]
+    points = [point for point in ABLATIONS if point.group in groups]
+    if names is None:
+        return points
+    names = [str(name) for name in names]
+    for name in names:
+        if name not in [point.name for point in points]:
+            there = ", ".join(repr(point.name) for point in points)
+            raise ValueError(f"No point {name!r} in {', '.join(groups)}. Choose from: {there}.")
+    for point in points:
+        if not point.changes and point.name not in names:
+            raise ValueError(
+                f"Points of {point.group} are compared with {point.name!r}: add it to `points`."
+            )
+    return [point for point in points if point.name in names]
 
 
 def run_sweep(points, seeds, folder, notebook, parameters, workers=1, run=subprocess.run):

@@ -62,7 +62,8 @@ def compare_sweeps_figure(sweeps, groups):
         baseline of its own sweep, with a bar of two standard errors to each side.
 
     Raises:
-        ValueError: if a group has no baseline in one of the sweeps.
+        ValueError: if a group has no baseline in one of the sweeps, if these have not the same
+            points in the same order, or if there are more sweeps than ways to draw them.
     """
     found = {
         name: [
@@ -73,7 +74,9 @@ def compare_sweeps_figure(sweeps, groups):
         ]
         for name, rows in sweeps.items()
     }
-    labels = [f"{group}: {point['point']}" for group, point in next(iter(found.values()))]
+    labels = _labels(found)
+    if len(found) > len(_SWEEP_STYLES):
+        raise ValueError(f"{len(found)} sweeps are more than the {len(_SWEEP_STYLES)} it can draw.")
     figure = Figure(figsize=(7.6, 0.9 + 0.36 * len(labels)), layout="constrained")
     axes = figure.add_subplot()
     axes.axvline(0, color=PALETTE["grey"], linestyle=":", zorder=0)
@@ -97,6 +100,22 @@ def compare_sweeps_figure(sweeps, groups):
     axes.grid(alpha=0.3, axis="x")
     axes.legend(loc="best")
     return figure
+
+
+def _labels(found):
+    """The names of the rows, which must be those of every sweep."""
+    first, *others = found
+    rows = {
+        name: [f"{group}: {point['point']}" for group, point in points]
+        for name, points in found.items()
+    }
+    for other in others:
+        if rows[other] != rows[first]:
+            raise ValueError(
+                f"{first!r} has the points {rows[first]}, {other!r} has {rows[other]}: compare "
+                "sweeps of the same points in the same order."
+            )
+    return rows[first]
 
 
 def _baseline_name(group):

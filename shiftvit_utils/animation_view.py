@@ -19,10 +19,11 @@ from pathlib import Path
 QUALITIES = {"l": "480p15", "m": "720p30", "h": "1080p60", "k": "2160p60"}
 INSTALL_MANIM = 'pip install "manim==0.22.*" "pillow<13"'
 SYSTEM_PACKAGES = (
-    "manim needs cairo, pango and ffmpeg. Debian, Ubuntu, Colab: apt-get install libcairo2-dev "
-    "libpango1.0-dev pkg-config ffmpeg; Fedora: dnf install cairo-devel pango-devel pkgconf "
-    "ffmpeg; macOS: brew install cairo pango pkg-config ffmpeg; Windows: winget install ffmpeg "
-    "(pip brings the rest); conda: conda install -c conda-forge manim."
+    "manim needs cairo, pango and ffmpeg. Debian, Ubuntu, Colab: apt-get install gcc python3-dev "
+    "libcairo2-dev libpango1.0-dev pkg-config ffmpeg; Fedora: dnf install gcc python3-devel "
+    "cairo-devel pango-devel pkgconf ffmpeg; macOS: brew install cairo pango pkg-config ffmpeg; "
+    "Windows: winget install ffmpeg (pip brings the rest); conda: conda install -c conda-forge "
+    "manim."
 )
 
 

@@ -66,7 +66,8 @@ def speed_figure(batch_sizes: Sequence[int], milliseconds: Sequence[float]) -> F
         axes.set_xscale("log", base=2)
         axes.set_xticks(batch_sizes, [str(size) for size in batch_sizes])
         for size, value in zip(batch_sizes, values, strict=True):
-            axes.annotate(f"{value:,.0f}", (size, value), xytext=(0, 7), **_ABOVE)
+            text = f"{value:#.2g}" if value < 9.95 else f"{value:,.0f}"
+            axes.annotate(text, (size, value), xytext=(0, 7), **_ABOVE)
         axes.margins(x=0.1)
         axes.set(xlabel="images in a call", ylabel=label, ylim=(0, 1.15 * max(values)))
         axes.grid(alpha=0.3)

@@ -248,6 +248,8 @@ def channel_drift(before, after, num_div=12, largest=6):
     """
     correlations = {}
     for direction, channels in _groups(before.shape[-1], num_div).items():
+        if not len(channels):  # with num_div=4 none stays
+            continue
         axis, sign = DIRECTIONS.get(direction, DIRECTIONS["right"])
         # Channels first, and the direction of the group as the last axis, forwards.
         pair = [np.moveaxis(maps[..., channels], (3, axis), (0, 3)) for maps in (before, after)]
@@ -274,7 +276,7 @@ def drift_figure(correlations):
     """
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     axes = figure.add_subplot()
-    for marker, (direction, values) in zip("<>^vo", correlations.items(), strict=True):
+    for marker, (direction, values) in zip("<>^vo", correlations.items(), strict=False):
         style = DIRECTION_STYLE[direction]
         offsets = np.arange(len(values)) - len(values) // 2
         label = f"{style['arrow']} {direction}"

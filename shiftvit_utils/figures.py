@@ -44,7 +44,8 @@ def schedule_figure(schedule, total_steps, warmup_steps=None):
     >>> len(schedule_figure(warmup_cosine(0.0, 1.0, 10, 100), 100, 10).axes)
     1
     """
-    steps = np.unique(np.linspace(0, total_steps, 111).astype(int))
+    corners = [min(warmup_steps or 0, total_steps)]
+    steps = np.unique([*np.linspace(0, total_steps, 111).astype(int), *corners])
     figure = Figure(figsize=(6.4, 3.2), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(steps, [float(schedule(int(step))) for step in steps], color=PALETTE["blue"])
@@ -62,11 +63,13 @@ def schedule_figure(schedule, total_steps, warmup_steps=None):
     return figure
 
 
-def history_figure(history):
+def history_figure(history, config=None):
     """Loss, and top-1 accuracy, of both splits over the epochs.
 
     Args:
         history: rows of `history.csv`, as `RunFolder.read_history` gives them.
+        config: None, or what `RunFolder.read_config` gives: then the titles say by which labels
+            training is measured, where they are not those of validation.
 
     Returns:
         `matplotlib.figure.Figure` with two axes.
@@ -86,9 +89,16 @@ def history_figure(history):
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
-    loss_axes.set(title="Loss (training: with label smoothing)", ylabel="cross-entropy in nats")
-    accuracy_axes.set(title="Top-1 accuracy", ylabel="%")
+    config = config or {}
+    mixed = ["on mixed images"] * bool(config.get("mixup_alpha") or config.get("cutmix_alpha"))
+    smoothed = ["with label smoothing"] * bool(config.get("label_smoothing"))
+    loss_axes.set(title=_with_what("Loss", [*smoothed, *mixed]), ylabel="cross-entropy in nats")
+    accuracy_axes.set(title=_with_what("Top-1 accuracy", mixed), ylabel="%")
     return figure
+
+
+def _with_what(title, of_training):
+    return f"{title} (training: {', '.join(of_training)})" if of_training else title
 
 
 def confusion_figure(labels, predictions, class_names):
@@ -105,9 +115,18 @@ def confusion_figure(labels, predictions, class_names):
     from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 
     matrix = confusion_matrix(labels, predictions, labels=range(len(class_names)), normalize="true")
-    figure = Figure(figsize=(7.2, 6.4), layout="constrained")
+    many = len(class_names) > 20  # numbers would not fit into the cells: then colours alone
+    side = max(6.4, 0.16 * len(class_names))  # inches
+    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
     axes = figure.add_subplot()
     display = ConfusionMatrixDisplay(100 * matrix, display_labels=class_names)
-    display.plot(ax=axes, cmap="Blues", values_format=".0f", xticks_rotation=45, colorbar=False)
+    display.plot(
+        ax=axes,
+        cmap="Blues",
+        values_format=".0f",
+        xticks_rotation=90 if many else 45,
+        include_values=not many,
+        colorbar=many,
+    )
     axes.set(title="Test images: % of each true class", xlabel="predicted", ylabel="true")
     return figure

@@ -71,7 +71,8 @@ class Classifier:
         else:
             if isinstance(path, RunFolder):
                 path = path.model_path
-            elif os.path.isdir(path):
+            path = os.path.expanduser(path)
+            if os.path.isdir(path):
                 path = RunFolder(path).model_path
             self.model, self.class_names = load_model(path)
         height, width, channels = self.model.input_shape[1:]

@@ -62,7 +62,7 @@ def newest_run(dataset=None):
     """
     runs = [RunFolder(path.parent) for path in runs_root().glob("*/model.keras")]
     if dataset is not None:
-        runs = [run for run in runs if same_data(_dataset_of(run), source_text(dataset))]
+        runs = [run for run in runs if same_data(run.dataset, source_text(dataset))]
     if not runs:
         wanted = f" on {dataset}" if dataset is not None else ""
         raise FileNotFoundError(
@@ -84,17 +84,6 @@ def same_data(one, other):
     if one in NAMED_SOURCES or other in NAMED_SOURCES:  # a folder of that name is "./digits"
         return one == other
     return Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
-
-
-def _dataset_of(run):
-    """None for a run that does not say, or no longer: it keeps nobody from the others."""
-    try:
-        config = run.read_config()
-    except (OSError, ValueError):
-        return None
-    if config.get("dataset_path"):
-        return str(run.path / config["dataset_path"])
-    return config.get("dataset")
 
 
 class RunFolder:
@@ -359,6 +348,17 @@ class RunFolder:
             # Older versions wrote None for the only one that recipes had.
             config["optimizer"] = config["optimizer"] or "adamw"
         return config
+
+    @property
+    def dataset(self):
+        """The data of the run, as `load_dataset` takes it; None if it does not say."""
+        try:
+            config = self.read_config()
+        except (OSError, ValueError):
+            return None
+        if config.get("dataset_path"):
+            return str(self.path / config["dataset_path"])
+        return config.get("dataset")
 
     def read_metrics(self):
         """The content of `metrics.json`.

@@ -129,7 +129,7 @@ def load_model(path):
         ValueError: if it is no model, is truncated, lacks the class names, comes from a newer
             version, or holds what could run code or read other files.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(
             f"No model file at {str(path)!r}. `make train` or notebook 05 makes one: model.keras."

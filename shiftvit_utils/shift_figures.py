@@ -129,6 +129,7 @@ def shift_groups_figure(before, after, num_div=12):
     """
     channels = before.shape[-1]
     sizes = _group_sizes(channels, channels_per_group(channels, num_div))
+    sizes = {name: count for name, count in sizes.items() if count}  # with 4, all channels move
     figure = Figure(figsize=(9.6, 6.4), layout="constrained")
     grid = figure.subplots(3, len(sizes), squeeze=False)
     first = 0

@@ -367,3 +367,12 @@ def test_a_sweep_knows_what_training_made_of_large_images(sweep, size, is_the_sa
     else:
         with pytest.raises(RuntimeError, match=r"image_size is \[64, 64\] in the folder, None now"):
             sweep(again)
+
+
+@pytest.mark.backend_free
+def test_points_are_chosen_by_name_and_keep_their_baseline():
+    assert [point.name for point in points_of(["pixels"], [1, "3"])] == ["1", "3"]  # as YAML has it
+    with pytest.raises(ValueError, match=r"No point '4' in pixels. Choose from: '1', '2', '3'"):
+        points_of(["pixels"], ["1", "4"])
+    with pytest.raises(ValueError, match="Points of pixels are compared with '1': add it"):
+        points_of(["pixels"], ["2"])

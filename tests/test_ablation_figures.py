@@ -74,3 +74,11 @@ def test_sweeps_are_compared_each_with_its_own_baseline():
 def test_sweeps_with_other_groups_are_refused():
     with pytest.raises(ValueError, match="No baseline for 'pixels'"):
         compare_sweeps_figure({"first": ROWS, "second": ROWS[3:]}, ["pixels"])
+
+
+def test_sweeps_of_other_points_are_refused():
+    without_2 = [row for row in ROWS if row["point"] != "2"]
+    with pytest.raises(ValueError, match=r"'first' has the points .*pixels: 2.*'second' has"):
+        compare_sweeps_figure({"first": ROWS, "second": without_2}, ["pixels"])
+    with pytest.raises(ValueError, match="9 sweeps are more than the"):
+        compare_sweeps_figure({str(k): ROWS for k in range(9)}, ["pixels"])

@@ -91,7 +91,12 @@ def test_without_manim_the_gif_is_shown_and_how_to_install(capsys):
     shown = animation_view.render("ShiftOperation")
     said = capsys.readouterr().out
     assert 'pip install "manim==0.22.*" "pillow<13"' in said
-    for system in ("apt-get install libcairo2-dev", "dnf install", "brew install", "conda"):
+    for system in (
+        "apt-get install gcc python3-dev libcairo2-dev",
+        "dnf install",
+        "brew install",
+        "conda",
+    ):
         assert system in said
     start = 'src="data:image/gif;base64,'
     data = shown.data.split(start)[1].split('"')[0]
@@ -165,7 +170,12 @@ def test_missing_native_library_is_one_line_with_packages(tmp_path, package, pro
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("manim cannot be loaded (")
-    for words in ("apt-get install libcairo2-dev", "brew install cairo", "dnf install", "conda"):
+    for words in (
+        "apt-get install gcc python3-dev libcairo2-dev",
+        "brew install cairo",
+        "dnf install",
+        "conda",
+    ):
         assert words in done.stderr.strip().splitlines()[-1]
 
 

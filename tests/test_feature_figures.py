@@ -134,3 +134,11 @@ def test_drift_is_found_in_every_direction():
         assert line.get_xdata()[values.argmax()] == int(values.argmax()) - 4
         assert line.get_label() == f"{DIRECTION_STYLE[direction]['arrow']} {direction}"
     assert len({line.get_marker() for line in axes.lines}) == 5
+
+
+def test_drift_where_no_channel_stays():
+    x = np.random.default_rng(0).normal(size=(4, 9, 9, 8))
+    drift = figures.channel_drift(x, x, num_div=4, largest=2)
+    assert list(drift) == ["left", "right", "up", "down"]
+    assert all(np.isfinite(values).all() for values in drift.values())
+    assert len(figures.drift_figure(drift).axes[0].lines) == 4

@@ -36,3 +36,35 @@ def test_confusion_counts_in_percent_of_each_true_class():
     axes = figures.confusion_figure(labels, predictions, ("cat", "dog")).axes[0]
     assert [text.get_text() for text in axes.texts] == ["75", "25", "100", "0"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("config", "loss", "accuracy"),
+    [
+        (None, "Loss", "Top-1 accuracy"),
+        ({"label_smoothing": 0.1}, "Loss (training: with label smoothing)", "Top-1 accuracy"),
+        (
+            {"label_smoothing": 0.0, "cutmix_alpha": 1.0},
+            "Loss (training: on mixed images)",
+            "Top-1 accuracy (training: on mixed images)",
+        ),
+    ],
+)
+def test_titles_say_by_which_labels_training_is_measured(config, loss, accuracy):
+    row = {"epoch": 1, "loss": 1.0, "top1": 0.5, "val_loss": 1.0, "val_top1": 0.5}
+    axes = figures.history_figure([row], config).axes
+    assert [one.get_title() for one in axes] == [loss, accuracy]
+
+
+def test_a_short_warm_up_ends_where_it_ends():
+    figure = figures.schedule_figure(warmup_cosine(0.0, 1.0, 3, 10_000), 10_000, 3)
+    steps, rates = figure.axes[0].lines[0].get_data()
+    assert rates.max() == rates[list(steps).index(3)] == pytest.approx(1.0)
+
+
+def test_many_classes_have_room():
+    names = [f"class {k}" for k in range(100)]
+    figure = figures.confusion_figure(np.arange(100), np.arange(100), names)
+    assert figure.get_size_inches().min() >= 16
+    assert not figure.axes[0].texts
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == names

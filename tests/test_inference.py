@@ -320,3 +320,10 @@ def test_a_network_for_any_size_is_refused(tmp_path):
     save_model(model, tmp_path / "any.keras", ["cat", "dog"])
     with pytest.raises(ValueError, match=r"any\.keras takes images of any size"):
         Classifier(tmp_path / "any.keras")
+
+
+def test_a_path_in_the_home_folder(saved, monkeypatch):
+    monkeypatch.setenv("HOME", str(saved.parent))
+    monkeypatch.setenv("USERPROFILE", str(saved.parent))  # Windows
+    for path in (f"~/{saved.name}", f"~/{saved.name}/model.keras"):
+        assert Classifier(path).class_names == NAMES

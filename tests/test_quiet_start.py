@@ -44,3 +44,19 @@ def test_starting_writes_nothing(backend, code):
         text=True,
     )
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_a_backend_that_is_missing_is_named_with_the_ways_out(backend):
+    code = f"import sys; sys.modules['{backend}'] = None; import shiftvit_utils"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"ModuleNotFoundError: Keras computes with {backend} here, which is not")
+    assert f"pip install {backend}" in last
+    assert "KERAS_BACKEND=" in last

@@ -115,3 +115,9 @@ def test_reach_fills_what_is_reached_and_darkens_where_more_arrives():
     flat, shaded = (cells(axes) for axes in figure.axes)
     assert flat[0, 1].get_facecolor() == flat[1, 1].get_facecolor()
     assert sum(shaded[1, 1].get_facecolor()) < sum(shaded[0, 1].get_facecolor())
+
+
+def test_groups_of_a_shift_where_no_channel_stays():
+    before = np.random.default_rng(0).normal(size=(6, 6, 8))
+    figure = shift_figures.shift_groups_figure(before, before, num_div=4)
+    assert len(figure.axes) == 3 * 4

@@ -142,19 +142,21 @@ class TestTable:
         assert "1,920" in text[1]
 
 
+@pytest.mark.parametrize("shift_pixel", [1, 2])
 @pytest.mark.parametrize("token_mixer", ["shift", "depthwise_conv", "attention"])
-def test_what_mixes_tokens_has_the_weights_that_it_is_said_to_have(token_mixer):
-    network = ShiftViT(**{**SMALL, **NETWORKS["even"], "token_mixer": token_mixer})
+def test_what_mixes_tokens_has_the_weights_that_it_is_said_to_have(token_mixer, shift_pixel):
+    settings = {"token_mixer": token_mixer, "shift_pixel": shift_pixel}
+    network = ShiftViT(**{**SMALL, **NETWORKS["even"], **settings})
     costs = [cost for cost in layer_costs(network) if cost.name.endswith(f"/{token_mixer}")]
     assert len(costs) == 4
     for cost in costs:
         weights = [w.shape for w in network.weights if w.path.startswith(f"{cost.name}/")]
         assert cost.parameters == sum(prod(shape) for shape in weights), cost.name
-    # By hand, first block, 4x4 tokens of 12 channels: 9 products a value; or four dense layers,
-    # and each of 16 tokens with each, twice.
+    # By hand, first block, 4x4 tokens of 12 channels: 9 products a value, or 25 where the kernel
+    # reaches two pixels far; or four dense layers, and each of 16 tokens with each, twice.
     by_hand = {
         "shift": 0,
-        "depthwise_conv": 9 * 16 * 12,
+        "depthwise_conv": {1: 9, 2: 25}[shift_pixel] * 16 * 12,
         "attention": 4 * 16 * 12 * 12 + 2 * 16 * 16 * 12,
     }
     assert costs[0].multiply_adds == by_hand[token_mixer]

@@ -6,7 +6,6 @@ own, messages that name the file and the reason, and that nothing asks for anoth
 
 from __future__ import annotations
 
-import getpass
 import html
 import os
 import tempfile
@@ -208,9 +207,11 @@ _NOTHING = (hint(), None, None, None)  # status, label, map and array, where the
 def _gradio() -> Any:
     """Gradio, told to report nothing to anybody."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    # Of each user another folder: Gradio's own belongs to whoever was first on this machine.
-    uploads = os.path.join(tempfile.gettempdir(), f"gradio-{getpass.getuser()}")
-    os.environ.setdefault("GRADIO_TEMP_DIR", uploads)
+    if hasattr(os, "getuid"):  # Windows has a temporary folder for each user
+        # Gradio's own belongs to whoever was first on this machine. By number: a container's user
+        # may have no name.
+        uploads = os.path.join(tempfile.gettempdir(), f"gradio-{os.getuid()}")
+        os.environ.setdefault("GRADIO_TEMP_DIR", uploads)
     try:
         import gradio
     except ImportError as error:

@@ -152,7 +152,7 @@ $(REFERENCE_STAMP): tests/reference/requirements.txt
 	@echo "Installing the published example's stack into .venv-reference ..."
 	@rm -rf .venv-reference && "$(REFERENCE_PYTHON)" -m venv .venv-reference
 	@$(REFERENCE_PY) -m pip install --quiet -r $< || { \
-		echo "TensorFlow Addons 0.23 has builds for Linux and Intel Macs; elsewhere it cannot run." >&2; \
+		echo "TensorFlow Addons 0.23 has builds for Linux on x86-64 and for Macs; elsewhere it cannot run." >&2; \
 		echo "With conda: conda env create -f environment-reference.yml" >&2; exit 1; }
 	@touch "$@"
 

@@ -20,6 +20,11 @@ class ReceptiveField(CourseScene):
 
     def compute(self):
         """The cells that one cell reaches, a boolean `(size, size)` for 0, 1, ... blocks."""
+        if self.blocks > self.size // 2:
+            raise ValueError(
+                f"{self.blocks} blocks reach beyond a map of {self.size}×{self.size} cells, so the "
+                f"formula would not hold. Use size >= {2 * self.blocks + 1}."
+            )
         reach = np.zeros((self.size, self.size), bool)
         reach[self.size // 2, self.size // 2] = True
         self.reaches = [reach]

@@ -104,7 +104,9 @@ def render_video(name, path, quality, media_folder):
     """Renders one scene to MP4; returns the path."""
     level = {"l": "low", "m": "medium", "h": "high", "k": "fourk"}[quality]
     started = time.perf_counter()
-    scene = play(name, path, {"quality": f"{level}_quality", "media_dir": str(media_folder)})
+    options = {"quality": f"{level}_quality", "media_dir": str(media_folder)}
+    options["text_dir"] = f"{media_folder}/texts/{name}"  # two scenes at once would share files
+    scene = play(name, path, options)
     took = time.perf_counter() - started
     print(f"{name}: {scene.seconds:.1f} s of video in {took:.0f} s", file=sys.stderr)
     return scene.renderer.file_writer.movie_file_path.resolve()
@@ -162,22 +164,28 @@ def ffmpeg(*arguments, frames=()):
 def make_gif(frames, gif):
     """A looping GIF of the best quality that fits into the size that is committed.
 
+    Without one that fits, what was there stays.
+
     Args:
         frames: list of RGBA bytes, one for each frame.
         gif: path.
     """
     size = "{}x{}".format(*GIF_SIZE)
+    new = gif.with_name(f"new-{gif.name}")
     source = ["-f", "rawvideo", "-pix_fmt", "rgba", "-s", size, "-r", GIF_FRAMES_PER_SECOND]
     for rate, colors in GIF_QUALITIES:
         palette = (
             f"fps={rate},split[a][b];[a]palettegen=max_colors={colors}:stats_mode=full[p];"
             "[b][p]paletteuse=dither=none:diff_mode=rectangle"
         )
-        ffmpeg(*source, "-i", "-", "-vf", palette, "-loop", 0, gif, frames=frames)
-        if gif.stat().st_size <= MAX_GIF_BYTES:
+        ffmpeg(*source, "-i", "-", "-vf", palette, "-loop", 0, new, frames=frames)
+        size_in_bytes = new.stat().st_size
+        if size_in_bytes <= MAX_GIF_BYTES:
+            new.replace(gif)
             return
+    new.unlink()
     raise SystemExit(
-        f"{gif.name} has {gif.stat().st_size} bytes, more than {MAX_GIF_BYTES}. Make the scene "
+        f"{gif.name} has {size_in_bytes} bytes, more than {MAX_GIF_BYTES}. Make the scene "
         "calmer: fewer moving pixels, shorter movements."
     )
 
@@ -213,10 +221,13 @@ def main(arguments=None):
         for name in names:
             check_scene_and_quality(name, options.quality, known)
         folder = check_writable(options.media_folder)
-        if options.gifs or options.only_gifs:
-            check_writable(media)
     except (ValueError, PermissionError) as error:
         raise SystemExit(str(error)) from error
+    try:
+        if options.gifs or options.only_gifs:
+            check_writable(media)
+    except PermissionError as error:
+        raise SystemExit(f"GIFs and posters go to {media}, which cannot be written to.") from error
     jobs = []
     if not options.only_gifs:
         jobs += [(render_video, name, known[name], options.quality, folder) for name in names]
@@ -225,11 +236,17 @@ def main(arguments=None):
         if extra and options.only_gifs:
             raise SystemExit(f"Variants have no GIF: {', '.join(extra)}.")
         jobs += [(render_gif, name, known[name], media) for name in names if name not in extra]
-    results = list(run(jobs, options.jobs))
-    if entries := [result for result in results if isinstance(result, tuple)]:
-        update_manifest(entries, media)
-    for result in results:
-        print(media / result[1]["gif"] if isinstance(result, tuple) else result)
+    if any(function is render_gif for function, *_ in jobs):
+        ffmpeg("-version")  # says what to install before minutes are spent on drawing
+    entries = []
+    try:
+        for result in run(jobs, options.jobs):
+            if isinstance(result, tuple):
+                entries.append(result)
+            print(media / result[1]["gif"] if isinstance(result, tuple) else result, flush=True)
+    finally:
+        if entries:  # also where a later scene failed
+            update_manifest(entries, media)
 
 
 def run(jobs, processes):
@@ -240,7 +257,11 @@ def run(jobs, processes):
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context) as pool:
         futures = [pool.submit(*job) for job in jobs]
-        yield from (future.result() for future in futures)
+        try:
+            yield from (future.result() for future in futures)
+        finally:
+            for future in futures:  # after a failure, what has not begun does not begin
+                future.cancel()
 
 
 if __name__ == "__main__":

@@ -23,6 +23,11 @@ class ShiftOperation(CourseScene):
 
     def compute(self):
         """The library's feature map before and after the shift, `(H, W, C)` each."""
+        if 4 * (self.channels // self.num_div) == self.channels:
+            raise ValueError(
+                f"num_div={self.num_div} leaves none of {self.channels} channels unmoved, and the "
+                "scene shows some. Use num_div > 4."
+            )
         self.pixels = photograph(self.image_size)
         embedding = PatchEmbedding(self.patch_size, self.channels)
         batch = network_input(self.pixels)

@@ -78,9 +78,10 @@ class ThreeWaysOneMap(CourseScene):
         self.begin(*self.maps["x"], arrows, heading, credit=CREDIT)
         self.codes = (SLICE_ASSIGN[0], CROP_AND_PAD, CONVOLUTION)
         captions = (
-            "<b>Slice assignment</b>: write each channel one cell further.",
+            "<b>Slice assignment</b>: write four channels one cell further.",
             "<b>Crop and pad</b>: the library's own shift.",
-            "<b>Convolution</b>, one fixed 3×3 kernel a channel:\na single 1 picks a neighbour.",
+            "<b>Convolution</b>, one fixed 3×3 kernel a channel:\n"
+            "its single 1 picks a neighbour, or the cell itself.",
         )
         zipped = zip(self.results.items(), self.codes, captions, strict=True)
         for k, ((way, values), code, words) in enumerate(zipped):

@@ -264,8 +264,8 @@ class EpochEnd(keras.callbacks.Callback):
             raise FloatingPointError(
                 f"The {what} became {found} in epoch {self.epoch + 1}. Lower lr_max, "
                 "warm up for longer, or "
-                "set global_clipnorm; with mixed_float16, try mixed_bfloat16. The last state "
-                "before that is kept."
+                "set global_clipnorm; with mixed_float16, try mixed_bfloat16 or float32. The last "
+                "state before that is kept."
             )
 
     def _validate_and_keep(self):

@@ -108,7 +108,13 @@ def _load(run):
     """The classifier, the configuration and the metrics of a run."""
     if isinstance(run, str) and run in SHIPPED:
         record = shipped_record(run)
-        return Classifier(weights=run), record["config"], record["metrics"]
+        source = "CIFAR-10 (image folder), every image once through JPEG compression, so not to be "
+        source += "compared with published numbers"
+        return (
+            Classifier(weights=run),
+            record["config"],
+            {**record["metrics"], "data_source": source},
+        )
     if not isinstance(run, (str, os.PathLike, RunFolder)):
         raise TypeError(
             f"run={run!r} must be the path of a run folder, a RunFolder, or one of "

@@ -119,7 +119,13 @@ def _yaml(value):
 def _dataset(model):
     """A name for people, and the Hub's id or None."""
     dataset = str(model.config["dataset"])
-    return HUB_DATASETS.get(dataset, (dataset.replace("\\", "/").rstrip("/").split("/")[-1], None))
+    if dataset not in HUB_DATASETS:
+        return dataset.replace("\\", "/").rstrip("/").split("/")[-1], None
+    name, hub_id = HUB_DATASETS[dataset]
+    # Image files may have been compressed: a score on them is none on the Hub's data set.
+    if "(image folder)" in model.metrics["data_source"]:
+        return f"a copy of {name} in image files", None
+    return name, hub_id
 
 
 def _text(model):
@@ -138,6 +144,8 @@ with `shiftvit_utils`, a Keras 3 library that runs on TensorFlow, JAX and PyTorc
 | classes | {", ".join(model.class_names)} |
 
 ## Use
+
+With `shiftvit_utils` installed, from its repository:
 
 ```python
 import json

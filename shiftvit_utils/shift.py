@@ -42,6 +42,10 @@ def channels_per_group(channels, num_div):
             "The channel axis must have a known size, got None. Give the last dimension of the "
             "input shape."
         )
+    if channels < 4:
+        raise ValueError(
+            f"The four groups of a shift need at least 4 channels, but C = {channels}."
+        )
     group = channels // num_div
     if group == 0:
         raise ValueError(

@@ -9,6 +9,7 @@ the backends. A backend that is not installed is reported as skipped, or as fail
 import argparse
 import importlib.util
 import os
+import platform
 import shlex
 import subprocess
 import sys
@@ -88,6 +89,8 @@ def run_notebooks(notebooks=None):
 
 def run_reference():
     """Compares with the published example's own stack, which exists for Python 3.11 only."""
+    if sys.platform != "darwin" and (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        return "skipped: did not run, TensorFlow Addons has no build for this machine"
     python = find_python("3.11")
     if python is None:
         return "skipped: did not run, there is no Python 3.11, which TensorFlow Addons needs"

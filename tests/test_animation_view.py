@@ -213,9 +213,39 @@ def test_too_large_a_gif_is_refused(monkeypatch, tmp_path):
         Path(arguments[-1]).write_bytes(bytes(render.MAX_GIF_BYTES + 1))
 
     monkeypatch.setattr(render, "ffmpeg", large)
+    (tmp_path / "scene.gif").write_bytes(b"what was there")
     with pytest.raises(SystemExit, match="500001 bytes, more than 500000"):
         render.make_gif([b""], tmp_path / "scene.gif")
     assert len(tried) == len(render.GIF_QUALITIES)  # with fewer frames and colours
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"what was there"]
+
+
+def test_a_missing_ffmpeg_is_noticed_before_anything_is_drawn(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(ROOT / "animations"))
+    render = importlib.import_module("render")
+    monkeypatch.setattr(render, "run", lambda jobs, processes: pytest.fail("it was drawn"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match="GIFs need the program ffmpeg"):
+        render.main(["Pyramid", "--media-folder", str(tmp_path), "--gifs"])
+
+
+def test_what_was_made_before_a_failure_stands_in_the_manifest(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(ROOT / "animations"))
+    render = importlib.import_module("render")
+    written = []
+
+    def render_gif(name, path, media):
+        if name == "ShiftBlock":
+            raise SystemExit("too large")
+        return name, {"gif": "a"}
+
+    monkeypatch.setattr(render, "render_gif", render_gif)
+    monkeypatch.setattr(render, "ffmpeg", lambda *arguments: None)
+    monkeypatch.setattr(render, "update_manifest", lambda entries, media: written.append(entries))
+    scenes = ["Pyramid", "ShiftBlock", "ReceptiveField"]
+    with pytest.raises(SystemExit, match="too large"):
+        render.main([*scenes, "--media-folder", str(tmp_path), "--only-gifs", "--jobs", "1"])
+    assert written == [[("Pyramid", {"gif": "a"})]]
 
 
 def test_a_video_leaves_the_manifest_alone(monkeypatch, tmp_path, capsys):
@@ -231,6 +261,7 @@ def test_a_video_leaves_the_manifest_alone(monkeypatch, tmp_path, capsys):
         ]
 
     monkeypatch.setattr(render, "run", run)
+    monkeypatch.setattr(render, "ffmpeg", lambda *arguments: None)
     monkeypatch.setattr(render, "update_manifest", lambda entries, media: written.append(entries))
     names = ["Pyramid", "ShiftOperationDark"]
     render.main([*names, "--media-folder", str(tmp_path)])

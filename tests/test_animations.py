@@ -427,6 +427,19 @@ def test_a_scene_works_by_itself(folder, tmp_path):
     assert list(tmp_path.rglob("ShiftOperation*.png"))
 
 
+@pytest.mark.parametrize(
+    ("file", "name", "change", "words"),
+    [
+        ("receptive_field", "ReceptiveField", {"blocks": 6}, "Use size >= 13"),
+        ("shift_operation", "ShiftOperation", {"num_div": 4}, "Use num_div > 4"),
+    ],
+)
+def test_a_variant_that_would_show_something_false_is_an_error(file, name, change, words):
+    variant = type("Variant", (getattr(module(file), name),), change)
+    with pytest.raises(ValueError, match=words):
+        variant.compute(object.__new__(variant))
+
+
 def test_text_that_does_not_fit_is_an_error(tmp_path):
     scene = played("training_recipe", "TrainingRecipe")
     from manim import tempconfig

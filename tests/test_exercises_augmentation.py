@@ -95,6 +95,13 @@ def labels_left(*answer):
     return cut_mix(*answer)[0], answer[1]
 
 
+def labels_of_numbers(images, labels, partners, *box):
+    """Takes the partners' numbers for their classes."""
+    mixed, weights = cut_mix(images, labels, partners, *box)
+    own = (weights * labels).sum(axis=1, keepdims=True)
+    return mixed, own * labels + (1 - own) * np.eye(labels.shape[1])[partners]
+
+
 def images_left(*answer):
     return answer[0], cut_mix(*answer)[1]
 
@@ -187,6 +194,7 @@ WRONG = [
     (exercises.check_rescale, lambda x: (2 * x - np.uint8(255)) / 255, "Bytes wrap around"),
     (exercises.check_rescale, lambda x: rescale(x).astype("int8"), "whole numbers"),
     (exercises.check_rescale, lambda x: x / 127.5 - 1, "they are float64"),
+    (exercises.check_rescale, lambda x: x.astype("float16") / 127.5 - 1, "too few here"),
     (exercises.check_rescale, lambda x: -rescale(x), "a negative of the image"),
     (
         exercises.check_rescale,
@@ -268,7 +276,8 @@ WRONG = [
     (exercises.check_cut_mix, lambda *_: None, "Did you forget `return`"),
     (exercises.check_cut_mix, lambda *answer: cut_mix(*answer)[0], "return two things"),
     (exercises.check_cut_mix, labels_left, "you mixed the images, not the labels"),
-    (exercises.check_cut_mix, images_left, "nothing was pasted"),
+    (exercises.check_cut_mix, images_left, "a box inside the image, nothing was pasted.\n"),
+    (exercises.check_cut_mix, labels_of_numbers, "the partner's label must weigh"),
     (exercises.check_cut_mix, weights_swapped, "the weights are swapped"),
     (exercises.check_cut_mix, wanted_box, "Only the part inside the image"),
     (exercises.check_cut_mix, negative_slices, "a negative start counts from the end"),

@@ -29,14 +29,14 @@ def cut_into_batches(order, batch_size, drop_last):
         yield batch
 
 
-def buffer_shuffle(stream, buffer_size, seed):
+def buffer_shuffle(stream, buffer_size, seed, first=0):
     """As TensorFlow does it: the newcomer takes the place of the item that leaves."""
     rng, buffer = random.Random(seed), []
     for item in stream:
         if len(buffer) < buffer_size:
             buffer.append(item)
             continue
-        chosen = rng.randrange(buffer_size)
+        chosen = rng.randrange(min(first, buffer_size - 1), buffer_size)
         yield buffer[chosen]
         buffer[chosen] = item
     rng.shuffle(buffer)
@@ -215,7 +215,7 @@ WRONG = {
         (..., "not written yet"),
         (512, "all of the first batch comes from the first class"),
         (40_000, "a smaller buffer is enough"),
-        (36_000, "would be needed for the very first image"),
+        (36_000, "36,001 would be needed for the very first image"),
         (35_745, "very near"),
         (4_000, "Which place has the first truck"),
         ("all of them", "must be a number, yours is str"),
@@ -227,6 +227,8 @@ WRONG = {
         (lambda images: (images.mean(), images.std()), "one a channel; yours is one"),
         (lambda images: (images.mean(0), images.std(0)), "averaged over the images only"),
         (lambda images: (images.mean((1, 2)), images.std((1, 2))), "three numbers for each image"),
+        (lambda images: (images.mean((0, 1)), images.std((0, 1))), "only the three channels"),
+        (lambda images: (images.mean(1), images.std(1)), "only the three channels"),
         (lambda images: channel_statistics(images / 255), "do not scale the images"),
         (lambda images: channel_statistics(images / 127.5 - 1), "do not scale the images"),
         (lambda images: channel_statistics(images)[::-1], "the mean comes first"),
@@ -273,6 +275,7 @@ WRONG = {
         (piece_by_piece, "each piece of the stream is shuffled by itself"),
         (of_size(1), "yours chose among 21"),
         (of_size(-1), "yours chose among 19"),
+        (lambda *asked: buffer_shuffle(*asked, first=1), "the first item stays until"),
         (of_size(0, seed_of=lambda seed: None), "the same seed gave another order"),
         (of_size(0, seed_of=lambda seed: 7), "the seed is not used"),
         (fails_at_the_end, "fails where the stream ends"),

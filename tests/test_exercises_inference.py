@@ -1,5 +1,7 @@
 """The checkers of 06: right answers pass, wrong ones get the hint that helps."""
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.special
@@ -27,6 +29,16 @@ def binned(confidences, correct, num_bins):
 def calibration_error(confidences, correct, num_bins):
     sums, _ = binned(confidences, correct, num_bins)
     return np.abs(sums).sum() / len(confidences)
+
+
+def calibration_error_by_edges(confidences, correct, num_bins, last_edge=1.0):
+    """Bins that hold their lower edge."""
+    edges = [*(k / num_bins for k in range(num_bins)), last_edge]
+    total = 0.0
+    for low, high in itertools.pairwise(edges):
+        inside = (confidences >= low) & (confidences < high)
+        total += abs((confidences - correct)[inside].sum())
+    return total / len(confidences)
 
 
 def calibration_error_by_bins(confidences, correct, num_bins):
@@ -102,6 +114,10 @@ RIGHT = [
     (exercises.check_top_k, top_k),
     (exercises.check_top_k, lambda p, k: np.argsort(p, axis=1)[:, ::-1][:, :k].tolist()),
     (exercises.check_expected_calibration_error, calibration_error),
+    (
+        exercises.check_expected_calibration_error,
+        lambda *given: calibration_error_by_edges(*given, last_edge=1.1),
+    ),
     (exercises.check_occlusion_map, occlusion_map),
 ]
 CHECKERS = list(dict.fromkeys(checker for checker, _ in RIGHT))
@@ -187,6 +203,11 @@ WRONG = [
         exercises.check_expected_calibration_error,
         lambda confidences, correct, num_bins: np.abs(confidences - correct).mean(),
         "each single image",
+    ),
+    (
+        exercises.check_expected_calibration_error,
+        calibration_error_by_edges,
+        "one of exactly 1 in the last",
     ),
     (
         exercises.check_expected_calibration_error,

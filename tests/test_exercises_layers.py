@@ -113,6 +113,7 @@ def of_its_own(x, rate, training, rng):
         (exercises.check_stage_shape, (4, 4, 96), "doubles the channels"),
         (exercises.check_stage_shape, (16, 16, 384), "halves that"),
         (exercises.check_stage_shape, (1, 4, 4, 384), "leave the batch axis out"),
+        (exercises.check_stage_shape, (None, 4, 4, 384), "leave the batch axis out"),
         (exercises.check_stage_shape, (4, 4), "three numbers, yours has 2"),
         (exercises.check_parameter_counts, 24_832, "a dictionary of three counts, not a int"),
         (exercises.check_parameter_counts, {"mlp": 1}, "lacks block, merging"),

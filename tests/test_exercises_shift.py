@@ -113,6 +113,20 @@ def slices_that_forget_zero(x, num_div, shift_pixel):
     return y
 
 
+def ends_that_become_negative(x, num_div, shift_pixel):
+    """`W - s` below 0 counts from the end, so the two sides differ in length."""
+    y, group, width = padded(x, num_div, shift_pixel), x.shape[-1] // num_div, x.shape[2]
+    y[:, :, : width - shift_pixel, :group] = x[:, :, shift_pixel:, :group]
+    return y
+
+
+def rolled_and_blanked(x, num_div, shift_pixel):
+    y, group, width = padded(x, num_div, shift_pixel), x.shape[-1] // num_div, x.shape[2]
+    y[..., :group] = np.roll(x[..., :group], -shift_pixel, axis=2)
+    y[:, :, width - shift_pixel :, :group] = 0
+    return y
+
+
 def one_group_missing(x, num_div, shift_pixel):
     y, group = padded(x, num_div, shift_pixel), x.shape[-1] // num_div
     y[..., 3 * group : 4 * group] = x[..., 3 * group : 4 * group]
@@ -138,6 +152,18 @@ def looks_for_the_impulse(shift):
         (0, 2),
         (4, 2),
     ]
+
+
+def looks_for_one_impulse(shift):
+    """Cannot be unpacked where a broken shift leaves nothing on the map."""
+    x = np.zeros((1, 5, 5, 12), "float32")
+    x[0, 2, 2] = 1
+    moved = shift(x, 12, 2)
+    places = []
+    for k in range(4):
+        [place] = np.argwhere(moved[0, ..., k])
+        places.append(tuple(place))
+    return places == [(2, 0), (2, 4), (0, 2), (4, 2)]
 
 
 WRONG = [
@@ -166,6 +192,8 @@ WRONG = [
     (exercises.check_shift, in_place, "you wrote into the input"),
     (exercises.check_shift, into_zeros, "your result float64"),
     (exercises.check_shift, slices_that_forget_zero, "x[:-0] is empty"),
+    (exercises.check_shift, ends_that_become_negative, "take max(W - s, 0). Your code stopped"),
+    (exercises.check_shift, rolled_and_blanked, "take max(W - s, 0)"),
     (exercises.check_shift, one_group_missing, "channel 6 (goes down) is wrong"),
     (
         exercises.check_shift,
@@ -188,6 +216,7 @@ WRONG = [
     (exercises.check_moves, lambda shift: None, "Did you forget `return`"),
     (exercises.check_moves, lambda shift: shift(np.zeros((4, 4))), "needs (N, H, W, C)"),
     (exercises.check_moves, looks_for_the_impulse, "stops with an IndexError"),
+    (exercises.check_moves, looks_for_one_impulse, "stops with a ValueError"),
     (exercises.check_moves, impulse_in_the_middle, "come in on the other side slips through"),
     (exercises.check_diamond, not_yet, "not written yet"),
     (exercises.check_diamond, lambda L, s: 5, "must return two numbers"),

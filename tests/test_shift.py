@@ -285,6 +285,8 @@ def test_shift_pixel_must_be_a_whole_number_of_pixels(shift_pixel):
         (11, 12, r"num_div=12 is larger than the 11 channels.*num_div <= 11"),
         (12, 3, r"12 // 3 = 4 channels need 16 channels, but there are 12\. Use num_div >= 4"),
         (12, 1, r"Use num_div >= 4"),
+        (3, 4, r"need at least 4 channels, but C = 3"),
+        (3, 3, r"need at least 4 channels, but C = 3"),
         (12, 0, r"num_div must be a positive int, got 0"),
         (12, -4, r"num_div must be a positive int, got -4"),
         (12, 4.0, r"num_div must be a positive int, got 4\.0"),

@@ -118,6 +118,8 @@ def check_rescale(function):
         )
     if got.dtype.kind != "f":
         raise WrongAnswerError(f"rescale(images) must hold float32, yours holds {got.dtype}.")
+    if got.dtype == np.float16:
+        raise WrongAnswerError("float16 has about three digits, too few here. Return float32.")
     if not np.isfinite(got).all():
         raise WrongAnswerError("some pixels became NaN or infinite. Is there a division by 0?")
     levels = got.reshape(-1, 3)[:, 0].astype(np.float64)  # what becomes of 0, 1, ..., 255

@@ -39,7 +39,8 @@ def check_cut_mix(function):
 def _check_box(function, where, top, left, height, width):
     rng = np.random.default_rng(0)
     images = rng.uniform(1, 255, (4, 6, 8, 3)).astype("float32")
-    labels, partners = np.eye(4, dtype="float32"), np.array([2, 0, 3, 1])
+    labels = np.eye(5, dtype="float32")[[3, 1, 4, 0]]  # classes are not the numbers of the images
+    partners = np.array([2, 0, 3, 1])
     inside = np.zeros((6, 8), bool)
     for row in range(top, top + height):
         for column in range(left, left + width):
@@ -74,10 +75,8 @@ def _check_pixels(got, images, partners, inside, where):
     if np.allclose(got, np.where(box, images[partners], images), atol=1e-3):
         return
     if np.allclose(got, images):
-        raise WrongAnswerError(
-            f"for {where}, nothing was pasted. In NumPy a negative start counts from the end: cut "
-            "the box to the image first."
-        )
+        why = " In NumPy a negative start counts from the end: cut the box to the image first."
+        raise WrongAnswerError(f"for {where}, nothing was pasted.{why if '< 0' in where else ''}")
     if np.allclose(got, np.where(box, images, images[partners]), atol=1e-3):
         raise WrongAnswerError("the partner belongs inside the box, the image itself around it.")
     outside = ~np.broadcast_to(box, got.shape)
@@ -114,5 +113,5 @@ def _check_labels(got, own, other, share, wanted_share, where):
         )
     raise WrongAnswerError(
         f"for {where}, the partner's label must weigh {share:.3f}, its share of the pixels; yours "
-        f"weighs {got[0, 2]:.3f}."
+        f"weighs {got[0, 4]:.3f}."
     )

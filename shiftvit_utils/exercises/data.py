@@ -33,7 +33,7 @@ def check_smallest_buffer(answer):
         raise WrongAnswerError(f"{size:,.0f} is enough, but a smaller buffer is enough too.")
     if size in (36_000, 36_001):
         raise WrongAnswerError(
-            f"{size:,.0f} would be needed for the very first image. The last image of the batch "
+            "36,001 would be needed for the very first image. The last image of the batch "
             "comes out 255 later, and for each that left, the buffer has read one more."
         )
     if size in (35_744, 35_745, 35_747):
@@ -70,10 +70,10 @@ def check_channel_statistics(function):
                 f"return two things, `mean, std`; yours is a {type(returned).__name__}."
                 + forgot_return(returned)
             )
-        _check_statistics(images, *_shaped_statistics(returned))
+        _check_statistics(images, *_shaped_statistics(returned, images.shape))
 
 
-def _shaped_statistics(returned):
+def _shaped_statistics(returned, shape):
     results = []
     for value, what in zip(returned, ("The mean", "The standard deviation"), strict=True):
         result = array(value, what)
@@ -81,15 +81,20 @@ def _shaped_statistics(returned):
             raise WrongAnswerError(f"{what} must hold numbers, yours holds {result.dtype}.")
         if result.size == 1:
             raise WrongAnswerError(f"{what} must be three numbers, one a channel; yours is one.")
-        if result.ndim == 3:
+        if result.shape == shape[1:]:
             raise WrongAnswerError(
                 f"{what} has shape {result.shape}: you averaged over the images only. Average over "
                 "rows and columns too."
             )
-        if result.ndim == 2:
+        if result.shape == (shape[0], 3):
             raise WrongAnswerError(
                 f"{what} has shape {result.shape}: three numbers for each image. Average over the "
                 "images too."
+            )
+        if result.ndim > 1:
+            raise WrongAnswerError(
+                f"{what} has shape {result.shape}, and only the three channels should be left. "
+                "Average over images, rows and columns: axes 0, 1 and 2."
             )
         results.append(array(value, what, shape=(3,)).astype("float64"))
     return results
@@ -158,7 +163,9 @@ def check_cut_into_batches(function):
         if left and lengths == right_dropped and dropped_lengths == right:
             raise WrongAnswerError("drop_last works the wrong way round.")
         if 0 in lengths + dropped_lengths:
-            raise WrongAnswerError(f"{case}: there is an empty batch. Nothing is left over here.")
+            raise WrongAnswerError(
+                f"{case}: there is an empty batch, with no image in it. Leave it out."
+            )
         if left and lengths == right and dropped_lengths == right:
             raise WrongAnswerError(f"{case}, drop_last=True: the incomplete batch is still there.")
         if lengths != right and sum(lengths) == count:
@@ -233,6 +240,12 @@ def check_buffer_shuffle(function):
         raise WrongAnswerError(
             f"with buffer_size={size}, each time one of {size} items must be chosen; yours chose "
             f"among {farthest + 1}. Fill the buffer, give one, read one."
+        )
+    # Item 0 has 180 chances of one in 20 to leave before the stream ends.
+    if min(order.index(0), other.index(0)) >= count - size:
+        raise WrongAnswerError(
+            "the first item stays until the stream ends: each that waits must be as likely to "
+            "leave. rng.integers(n) draws from 0 to n - 1."
         )
     if _through(function, count, size, seed=1)[0] != order:
         raise WrongAnswerError(

@@ -158,10 +158,11 @@ def check_expected_calibration_error(function):
     """
     require_function(function)
     rng = np.random.default_rng(1)
-    # Too sure at 0.93 and 0.65, too modest at 0.55; no confidence on an edge, and many empty bins.
+    # Too sure at 0.93 and 0.65, too modest at 0.55; none on an inner edge, and many empty bins.
     groups = rng.choice(3, 400, p=(0.6, 0.2, 0.2))
     confidences = np.array([0.93, 0.65, 0.55])[groups] + rng.uniform(-0.02, 0.02, 400)
     correct = rng.random(400) < np.array([0.75, 0.3, 0.9])[groups]
+    confidences[:20], correct[:20] = 1.0, False  # a float32 softmax gives 1; the last bin has it
     for num_bins in (10, 4):
         gaps, sizes = [], []
         for k in range(num_bins):
@@ -200,7 +201,10 @@ def check_expected_calibration_error(function):
                 "you compare each single image with 0 or 1. First take the means of a bin, then "
                 "their difference."
             )
-        raise WrongAnswerError(f"for {num_bins} bins expected {expected:.4f}, got {got:.4f}.")
+        raise WrongAnswerError(
+            f"for {num_bins} bins expected {expected:.4f}, got {got:.4f}. Each confidence is "
+            "in one bin, one of exactly 1 in the last."
+        )
 
 
 @checker

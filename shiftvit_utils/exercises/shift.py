@@ -14,6 +14,10 @@ from shiftvit_utils.exercises.checking import (
 
 # Where a slice with `-shift_pixel` goes wrong.
 MINUS_ZERO = "In NumPy x[:-0] is empty, and x[-0:] is the whole of x."
+TOO_FAR = (
+    "shift_pixel may be larger than the image: then every moving channel is all zeros. A slice's "
+    "end W - s below 0 counts from the end of the row: take max(W - s, 0)."
+)
 
 
 @checker
@@ -114,6 +118,7 @@ def check_shift(function):
         ((1, 4, 4, 9), 4, 1, "int32"),
         ((1, 3, 4, 8), 4, 0, "float32"),
         ((1, 3, 4, 8), 4, 9, "float32"),
+        ((1, 3, 4, 8), 4, 5, "float32"),  # W - s = -1 keeps all but one where 9 keeps nothing
     ):
         x = np.arange(1, 1 + np.prod(shape), dtype=dtype).reshape(shape)  # no zero in it
         what = f"my_shift(x, num_div={num_div}, shift_pixel={pixels}) for x of shape {shape}"
@@ -121,6 +126,8 @@ def check_shift(function):
         try:
             result = function(given, num_div, pixels)
         except ValueError as error:
+            if pixels > max(shape[1:3]):
+                raise WrongAnswerError(f"{TOO_FAR} Your code stopped with: {error}.") from None
             if pixels != 0:
                 raise
             raise WrongAnswerError(
@@ -138,6 +145,8 @@ def check_shift(function):
         expected = right_shift(x, num_div, pixels)
         if np.array_equal(got, expected):
             continue
+        if pixels > max(shape[1:3]):
+            raise WrongAnswerError(TOO_FAR)
         for broken, hint in BROKEN.values():
             if np.array_equal(got, broken(x, num_div, pixels)):
                 raise WrongAnswerError(hint)
@@ -186,7 +195,8 @@ def check_slide(function):
     wrong = {key: kind for key, kind in kinds.items() if kind != "right"}
     (axis, pixels), kind = next(iter(wrong.items()))
     hints = {
-        "still": "still nothing moves: the lines are cut off at the end at which zeros come in.",
+        "still": "still nothing moves. Follow the row 1 2 3 4 with pixels = 1: which numbers are "
+        "kept, and where do they land?",
         "unchanged": "the result is the input: cut lines off at one end, pad at the other.",
         "opposite": "it moves the wrong way: pixels > 0 means towards higher indices, so the zeros "
         "come in at the front.",
@@ -245,10 +255,11 @@ def check_moves(function):
         try:
             if _verdict(function, broken):
                 slipped.append(name)
-        except IndexError as error:  # of what it looked for, nothing was there
+        except (IndexError, ValueError) as error:  # of what it looked for, nothing was there
+            kind = type(error).__name__
             raise WrongAnswerError(
-                f"your test stops with an IndexError ({error}) on one that {name}. Return False "
-                "there."
+                f"your test stops with {'an' if kind[0] in 'AEIOU' else 'a'} {kind} ({error}) on "
+                f"one that {name}. Return False there."
             ) from None
     if len(slipped) == len(BROKEN):
         raise WrongAnswerError(

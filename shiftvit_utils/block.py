@@ -122,7 +122,7 @@ class MLP(keras.layers.Layer):
         if hidden_channels == 0:
             raise ValueError(
                 f"mlp_expand_ratio={self.mlp_expand_ratio} leaves no hidden unit for {channels} "
-                f"channels. Use mlp_expand_ratio >= {1 / channels:.3g}."
+                f"channels. Use mlp_expand_ratio >= {math.ceil(1000 / channels) / 1000:g}."
             )
         self.expand = make_dense(
             hidden_channels, self.kernel_initializer, self.dtype_policy, name="expand"

@@ -71,8 +71,7 @@ def build_classifier(
     }
     if len(image_shape) != 3 or image_shape[-1] != 3:
         raise ValueError(
-            f"image_shape={tuple(image_shape)} must be (H, W, 3). Repeat the channel of grey "
-            "images three times: np.repeat(images, 3, axis=-1)."
+            f"image_shape={tuple(image_shape)} must be (H, W, 3).{_for_grey_images(image_shape)}"
         )
     size = check_image_size(image_size)
     if size is not None:
@@ -111,3 +110,11 @@ def build_classifier(
     # By the policy of the outermost model, `compile` decides whether to scale the loss.
     model.dtype_policy = network.dtype_policy
     return model
+
+
+def _for_grey_images(image_shape):
+    if len(image_shape) == 2:
+        return " Give grey images three channels: np.repeat(images[..., None], 3, axis=-1)."
+    if len(image_shape) == 3 and image_shape[-1] == 1:
+        return " Repeat the channel of grey images: np.repeat(images, 3, axis=-1)."
+    return ""

@@ -23,9 +23,12 @@ def predict_logits(model, images, batch_size=256):
         raise ValueError("images must hold at least one image, got none.")
     if batch_size < 1:
         raise ValueError(f"batch_size must be an int >= 1, got {batch_size!r}.")
-    missing = -len(images) % batch_size
-    filled = np.concatenate([images, np.repeat(images[:1], missing, axis=0)])
-    return model.predict(filled, batch_size=batch_size, verbose=0)[: len(images)]
+    whole = len(images) - len(images) % batch_size
+    parts = [images[:whole]]  # not copied: all images may fill the memory
+    if missing := -len(images) % batch_size:
+        parts.append(np.concatenate([images[whole:], np.repeat(images[:1], missing, axis=0)]))
+    logits = [model.predict(part, batch_size=batch_size, verbose=0) for part in parts if len(part)]
+    return np.concatenate(logits)[: len(images)]
 
 
 def classification_metrics(logits, labels):

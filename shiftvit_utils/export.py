@@ -128,15 +128,25 @@ def export(model, path, format="onnx"):
         except RuntimeError as error:
             # PyTorch's exporter wants sizes that it can see, and Keras's layer norm hides its own.
             # Its error (a RuntimeError) is a page of graph nodes.
-            if keras.backend.backend() != "torch":
+            if keras.backend.backend() != "torch" or not _has_layer_norm(model):
                 raise
             raise ValueError(
                 "PyTorch cannot write this network as ONNX: it can with normalization 'batch' or "
-                "'group'. Set KERAS_BACKEND to tensorflow, under which a saved model loads as well."
+                "'group', and without token_mixer 'attention', which has a layer norm of its own. "
+                "Set KERAS_BACKEND to tensorflow, under which a saved model loads as well."
             ) from error
         if keras_name == "onnx":
             _check_onnx(partial)
     return path
+
+
+def _has_layer_norm(model):
+    networks = [layer for layer in (model, *model.layers) if isinstance(layer, ShiftViT)]
+    configs = [network.get_config() for network in networks]
+    return any(
+        config["normalization"] == "layer" or config["token_mixer"] == "attention"
+        for config in configs
+    )
 
 
 def _copy(model, gelu, quantization):
@@ -204,6 +214,13 @@ def _check_onnx(path):
         onnx.checker.check_model(os.fspath(path), full_check=True)
     except onnx.checker.ValidationError as error:
         raise ValueError(f"The converter wrote a file that is no valid ONNX: {error}") from error
+    images = onnx.load(os.fspath(path)).graph.input[0].type.tensor_type.shape.dim[0]
+    if images.HasField("dim_value"):  # before 3.14, Keras traced PyTorch with one image
+        raise ValueError(
+            f"Keras {keras.__version__} writes ONNX for batches of {images.dim_value} only with "
+            f"the backend {keras.backend.backend()!r}. Update Keras to 3.14, or set KERAS_BACKEND "
+            "to tensorflow, under which a saved model loads as well."
+        )
 
 
 def _check(path, format):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -18,6 +19,9 @@ from shiftvit_utils.run_folder import RunFolder
 from shiftvit_utils.saving import load_model
 
 _MOST_NAMED = 20
+# On JAX, Keras gives the arrays of the weights away while it computes: another thread, such as one
+# of a web server, would find them deleted.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class Classifier:
@@ -172,7 +176,8 @@ class Classifier:
         batch = np.stack(images + images[-1:] * (size - len(images)))  # (size, H, W, 3)
         # Not `predict`: that prepares a pipeline in each call, which takes TensorFlow longer than
         # the network takes for one image.
-        logits = np.asarray(self.model.predict_on_batch(batch))[: len(images)]
+        with _ONE_AT_A_TIME:
+            logits = np.asarray(self.model.predict_on_batch(batch))[: len(images)]
         if not np.isfinite(logits).all():
             raise ValueError(
                 "The model gives NaN or infinite logits: its training must have failed. Train it "

@@ -151,7 +151,7 @@ def save_official_state_dict(model, path=None):
     Raises:
         ValueError: if `model` is no `ShiftViT`, has layer norm or another token mixer than the
             paper's shift by one pixel of `C // num_div` channels a group, none of which their code
-            has, or `path` has another ending.
+            has, or images on which a merging meets an odd map, or `path` has another ending.
 
     >>> model = ShiftViT.from_preset("micro", normalization="batch")
     >>> save_official_state_dict(model)["patch_embed.proj.weight"].shape
@@ -177,6 +177,7 @@ def save_official_state_dict(model, path=None):
                 f"{name}={config[name]!r}: the authors' code has nothing but {name}={theirs!r}, "
                 "and would compute something else with these weights."
             )
+    _check_image_shape(config["image_shape"], config)
     state = {}
     for key, (variable, shape) in variables.items():
         state[key] = _to_pytorch(np.asarray(keras.ops.convert_to_numpy(variable), "float32"), shape)
@@ -210,8 +211,7 @@ def official_arrays(model, path_or_state_dict):
         raise ValueError(
             "The authors' networks have group norm, or batch norm, and this ShiftViT has "
             "normalization='layer'. Use one of their presets, such as 'r2_tiny', or "
-            "normalization='group'. For a network of your own that save_official_state_dict wrote, "
-            "use load_official_weights."
+            "normalization='group'."
         )
     state = read_state_dict(path_or_state_dict)
     if any(key.endswith(_COUNTER) and not value.any() for key, value in state.items()):

@@ -111,7 +111,10 @@ def trained_with(weights):
     run = RunFolder(path if path.is_dir() else path.parent)
     if path not in (run.path, run.model_path) or not run.config_path.is_file():
         return {}
-    return run.read_config()
+    config = run.read_config()
+    if config.get("dataset_path"):  # the same data, wherever this process was started
+        config["dataset"] = str(Path(run.dataset).resolve())
+    return config
 
 
 def save_weights(network, path, record):
@@ -215,7 +218,8 @@ def _check_same_computation(weights, trained_in, network):
         return
     before, now = trained_in.get_config(), network.get_config()
     compared = _WITHOUT_SHAPE
-    if _channels_of_a_group(before) != _channels_of_a_group(now):
+    shifts = now["token_mixer"] == "shift" and now["shift_variant"] != "none"
+    if shifts and _channels_of_a_group(before) != _channels_of_a_group(now):
         compared += ("num_div", "group_channels")
     names = [name for name in compared if before[name] != now[name]]
     if names:

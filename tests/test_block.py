@@ -151,8 +151,11 @@ def test_bad_arguments_are_named(layer, config, message):
 
 
 def test_an_mlp_without_hidden_units_is_refused():
-    with pytest.raises(ValueError, match="mlp_expand_ratio"):
-        MLP(mlp_expand_ratio=0.01).build((None, 4, 4, 8))
+    for channels in (8, 12, 48, 96, 128):
+        with pytest.raises(ValueError, match="leaves no hidden unit") as error:
+            MLP(mlp_expand_ratio=0.001).build((None, 4, 4, channels))
+        advised = float(str(error.value).split(">= ")[1].rstrip("."))
+        MLP(mlp_expand_ratio=advised).build((None, 4, 4, channels))
 
 
 def drop_rates(y, keep):

@@ -121,6 +121,9 @@ def test_logits_and_pixels_stay_float32_under_mixed_precision():
         ({"num_classes": 0}, "num_classes must be a positive int"),
         ({"augmentation": "heavy"}, "augmentation must be one of"),
         ({"normalization": "x"}, "normalization must be one of"),
+        ({"image_shape": (28, 28)}, r"must be \(H, W, 3\).*np.repeat\(images\[..., None\], 3"),
+        ({"image_shape": (28, 28, 1)}, r"must be \(H, W, 3\).*np.repeat\(images, 3"),
+        ({"image_shape": (28, 28, 4)}, r"must be \(H, W, 3\)\.$"),
     ],
 )
 def test_bad_arguments_are_named(argument, message):

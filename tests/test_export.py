@@ -1,7 +1,9 @@
 """Exported models, each loaded by its own runtime and compared with the Keras model."""
 
+import contextlib
 import errno
 import os
+import sys
 from pathlib import Path
 
 import keras
@@ -284,3 +286,38 @@ class TestBadInput:
         onnx.save(onnx.helper.make_model(graph), tmp_path / "m.onnx")
         with pytest.raises(ValueError, match=r"no valid ONNX.*Erfc"):
             _check_onnx(tmp_path / "m.onnx")
+
+    @pytest.mark.parametrize(("images", "is_fixed"), [(1, True), ("batch", False)])
+    def test_onnx_that_takes_one_image_is_refused(self, tmp_path, images, is_fixed):
+        """Keras before 3.14 writes such files with PyTorch, and says nothing."""
+        onnx = pytest.importorskip("onnx")
+        from shiftvit_utils.export import _check_onnx
+
+        x, y = (
+            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [images, 4])
+            for name in "xy"
+        )
+        graph = onnx.helper.make_graph([onnx.helper.make_node("Erf", ["x"], ["y"])], "g", [x], [y])
+        onnx.save(onnx.helper.make_model(graph), tmp_path / "m.onnx")
+        fixed = pytest.raises(ValueError, match=r"batches of 1 only.*Update Keras to 3\.14")
+        with fixed if is_fixed else contextlib.nullcontext():
+            _check_onnx(tmp_path / "m.onnx")
+
+    def test_only_a_network_with_a_layer_norm_is_told_so(self, tmp_path, monkeypatch):
+        """PyTorch's exporter raises a RuntimeError for other reasons, too."""
+
+        def hidden_size(*_, **__):
+            raise RuntimeError("a page of graph nodes")
+
+        monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+        module = sys.modules[export.__module__]  # the package's `export` is the function
+        monkeypatch.setattr(module, "_check", lambda path, format: None)
+        monkeypatch.setattr(keras.Model, "export", hidden_size)
+        for settings, kind, words in (
+            ({"normalization": "layer"}, ValueError, "it can with normalization 'batch'"),
+            ({"token_mixer": "attention"}, ValueError, "without token_mixer 'attention'"),
+            ({}, RuntimeError, "a page of graph nodes"),
+        ):
+            network = {"normalization": "batch", "num_shift_blocks_per_stages": (1,), **settings}
+            with pytest.raises(kind, match=words):
+                export(build_classifier("micro", 3, **network), tmp_path / "m.onnx", "onnx")

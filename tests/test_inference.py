@@ -1,9 +1,11 @@
 """The classifier in use: the same answer in every form, damaged files named, memory bounded."""
 
+import concurrent.futures
 import io
 import os
 import subprocess
 import sys
+import time
 
 import keras
 import numpy as np
@@ -217,6 +219,24 @@ def test_a_large_folder_is_decoded_batch_by_batch(recorded, monkeypatch, tmp_pat
     assert said.names == tuple(f"{k}.png" for k in range(9))
     assert said.logits[:, 0].tolist() == list(range(9))
     assert [skipped.name for skipped in said.skipped] == ["9.png"]
+
+
+def test_two_threads_take_turns(recorded, monkeypatch):
+    """On JAX, Keras gives the arrays of the weights away while it computes."""
+    inside, most = [], []
+    predict_on_batch = recorded.model.predict_on_batch
+
+    def slowly(images):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.05)
+        inside.pop()
+        return predict_on_batch(images)
+
+    monkeypatch.setattr(recorded.model, "predict_on_batch", slowly)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        said = list(pool.map(recorded.predict, [noise(32, 32, 3)] * 8))
+    assert (len(said), len(most), max(most)) == (8, 8, 1)
 
 
 def test_a_network_that_has_diverged(recorded, monkeypatch):

@@ -276,6 +276,7 @@ def test_their_code_has_no_other_token_mixer(token_mixer):
         ({"shift_variant": "none"}, "shift_variant='none': .* nothing but shift_variant='paper'"),
         ({"shift_pixel": 2}, "shift_pixel=2: the authors' code has nothing but shift_pixel=1"),
         ({"group_channels": 6}, "group_channels=6: .* nothing but group_channels=None"),
+        ({"image_shape": (40, 32, 3)}, "divisible by 16. At an odd map the authors' patch merging"),
     ],
     ids=str,
 )

@@ -160,6 +160,15 @@ def test_weights_that_fit_in_shape_alone_are_refused(tmp_path, trained, built, s
     assert_same(*(values(model.get_layer("shiftvit")) for model in (again, source)))
 
 
+@pytest.mark.parametrize(
+    "network", [{"shift_variant": "none"}, {"token_mixer": "attention"}], ids=str
+)
+def test_where_nothing_shifts_the_number_of_groups_may_differ(tmp_path, network):
+    source = saved_classifier(tmp_path / "m.keras", **network, num_div=4)
+    target = build_classifier("micro", **SMALL, **network, weights=tmp_path / "m.keras")
+    assert_same(*(values(model.get_layer("shiftvit")) for model in (target, source)))
+
+
 def test_what_may_differ_does(tmp_path):
     """Dropout, augmentation, and another spelling of how many channels move."""
     source = saved_classifier(tmp_path / "m.keras", num_div=12)  # one channel of 12, two of 24

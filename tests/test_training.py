@@ -1263,6 +1263,28 @@ def test_no_spelling_and_no_detour_hides_what_weights_were_trained_on(
     assert not (tmp_path / "new").exists()
 
 
+def test_a_relative_path_means_what_it_meant_to_the_run(drawn_split, tmp_path, monkeypatch):
+    """Wherever the run that starts from it is started."""
+    run, data = drawn_split
+    run.write_json(run.config_path, run.read_config() | {"dataset": data.name})
+    with np.load(data) as file:
+        arrays = dict(file)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    others = {name: 255 - values if name[0] == "x" else values for name, values in arrays.items()}
+    np.savez(elsewhere / data.name, **others)
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setattr(
+        keras.Model, "fit", lambda *_, **__: (_ for _ in ()).throw(TrainingWouldStartError)
+    )
+    with pytest.raises(TrainingWouldStartError):
+        train(tiny_config(data.name, tmp_path / "new", initial_weights=run.path, seed=1))
+    grown = {name: np.concatenate([values, values[:1]]) for name, values in arrays.items()}
+    np.savez(data, **grown)
+    with pytest.raises(ValueError, match=r"trained on .*seed=0"):
+        train(tiny_config(str(data), tmp_path / "other", initial_weights=run.path, seed=1))
+
+
 def test_a_run_notes_its_ancestors(plain, data, tmp_path):
     others = tmp_path / "others.npz"
     shutil.copy(data, others)

@@ -603,6 +603,40 @@ def test_the_animation_slides_and_ends(browser):
         assert page.locator(".film").count() == 0
 
 
+def test_words_hold_for_every_setting(browser):
+    with opened(browser) as page:
+        shift_pixel, blocks = re.compile("^shift_pixel"), re.compile("^Blocks")
+        assert page.locator("#codeTitle").text_content() == "In code: one shift, left"
+        set_range(page, shift_pixel, 0)
+        assert page.get_by_text("by 0 pixels, none moves.").is_visible()
+        assert page.locator("#codeWords").text_content() == "A shift by 0 pixels is a copy."
+        set_range(page, shift_pixel, 2)
+        page.get_by_role("radio", name=re.compile("Keras example")).check()
+        assert page.get_by_text("lose 2 lines, none moves.").is_visible()
+        assert "the 2 lines on the right are blanked." in page.locator("#codeWords").text_content()
+        page.get_by_role("button", name="Reset").click()
+
+        page.get_by_role("checkbox", name=re.compile("Mix")).check()
+        page.get_by_role("spinbutton", name="num_div").fill("4")
+        said = page.locator("#seenWords")
+        assert "an odd number of steps away, not itself." in said.text_content()
+        set_range(page, blocks, 2)
+        assert "an even number of steps away, itself among them." in said.text_content()
+        set_range(page, shift_pixel, 2)
+        assert "an even number of steps of 2 pixels away" in said.text_content()
+
+
+def test_a_browser_that_keeps_its_controls_shows_what_they_say(browser):
+    """Firefox restores the controls of the last visit, before the script runs."""
+    kept = PAGE.read_text(encoding="utf-8").replace('min="1" max="768" step="1" value="96"', 
+        'min="1" max="768" step="1" value="20"')  # fmt: skip
+    page = browser.new_page()
+    page.set_content(kept)
+    assert page.get_by_role("spinbutton", name="Channels").input_value() == "96"
+    assert page.get_by_text("32 of 96 channels (33 %) move.").is_visible()
+    page.close()
+
+
 def test_wrong_settings_say_what_to_do_and_heal(browser):
     with opened(browser) as page:
         problem = page.get_by_role("alert")

@@ -6,6 +6,7 @@ still be skipped: they need a device that the machine does not have.
 """
 
 import os
+import re
 
 import pytest
 
@@ -19,6 +20,14 @@ SEED = 2201
 
 def pytest_report_header():
     return f"keras backend: {os.environ['KERAS_BACKEND']}; skips {'fail' if NO_SKIPS else 'pass'}"
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Does not import, for a lane that leaves it out, a module of which nothing would be run."""
+    if "not backend_free" not in config.option.markexpr or collection_path.suffix != ".py":
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    return bool(re.search(r"^pytestmark = .*\bbackend_free\b", text, re.MULTILINE)) or None
 
 
 @pytest.fixture(autouse=True)

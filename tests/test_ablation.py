@@ -28,6 +28,7 @@ from shiftvit_utils.ablation import (
 from shiftvit_utils.config import RECIPES, TrainConfig
 from shiftvit_utils.layer_costs import layer_costs
 from shiftvit_utils.run_folder import RunFolder
+from shiftvit_utils.saving import load_model
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "05_train.ipynb"
 POINTS = [Point("a", "base"), Point("a", "wide", {"network": {"num_div": 6}}), Point("b", "base")]
@@ -133,9 +134,10 @@ def test_papermill_says_so_in_these_words(tmp_path, monkeypatch):
     kernel.parent.mkdir(parents=True)
     kernel.write_text(json.dumps(spec))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    monkeypatch.setattr("shiftvit_utils.ablation._KERNEL_STARTS", 2)  # each takes seconds
     with pytest.raises(RuntimeError, match="1 of 1 runs failed"):
         run_sweep([Point("a", "base")], [0], tmp_path / "sweep", NOTEBOOK, COMMON)
-    assert starts.read_text().split() == ["start"] * 3
+    assert starts.read_text().split() == ["start"] * 2
 
 
 @pytest.mark.backend_free
@@ -307,16 +309,20 @@ def test_blocks_are_traded_against_mlps_at_about_the_same_cost():
 
 @pytest.mark.training
 @pytest.mark.backend_free
-def test_a_real_sweep_of_two_runs(tmp_path):
+def test_a_real_run_is_of_the_network_that_its_point_asks_for(tmp_path):
     pytest.importorskip("papermill")
     common = {"dataset": "digits", "preset": "micro", "epochs": 1, "limit_train": 200, "jit": False}
-    points = points_of(["pixels"])[:2]
-    run_sweep(points, [0], tmp_path / "sweep", NOTEBOOK, common)
-    rows = collect(points, [0], tmp_path / "sweep")
-    assert [row["point"] for row in rows] == ["1", "2"]
-    assert all(0.0 < row["val_top1"] <= 1.0 for row in rows)
-    assert rows[0]["parameters"] == rows[1]["parameters"]
-    assert "digits" in rows[0]["data_source"]
+    (point,) = points_of(["pixels"])[1:2]  # which shows in no number of the table
+    run_sweep([point], [0], tmp_path / "sweep", NOTEBOOK, common)
+    (row,) = collect([point], [0], tmp_path / "sweep")
+    assert row["point"] == "2"
+    assert 0.0 < row["val_top1"] <= 1.0
+    assert row["parameters"] == 124_018
+    assert "digits" in row["data_source"]
+    run = RunFolder(run_path(tmp_path / "sweep", point, 0))
+    assert run.read_config()["network"] == {"shift_pixel": 2}
+    model, _ = load_model(run.model_path)
+    assert model.get_layer("shiftvit").get_layer("stage_0").blocks[0].shift.shift_pixel == 2
 
 
 @pytest.mark.backend_free
@@ -329,6 +335,20 @@ def test_runs_side_by_side_share_the_cores(tmp_path, monkeypatch):
         assert fake.threads == threads
     with pytest.raises(ValueError, match="workers=0"):
         run_sweep(POINTS, [0], tmp_path, NOTEBOOK, COMMON, 0, run=fake)
+
+
+@pytest.mark.backend_free
+def test_two_workers_have_two_runs_under_way(tmp_path):
+    class WaitsForTheOther(FakePapermill):
+        both_have_begun = threading.Barrier(2)
+
+        def __call__(self, command, env, **options):
+            self.both_have_begun.wait(30)  # seconds; where one runs alone, it raises
+            return super().__call__(command, env, **options)
+
+    fake = WaitsForTheOther()
+    run_sweep(POINTS, [0], tmp_path / "sweep", NOTEBOOK, COMMON, 2, run=fake)
+    assert len(fake.asked) == 2  # the points of one seed that differ
 
 
 @pytest.mark.backend_free

@@ -1,11 +1,12 @@
 """After a scene has played, its mobjects hold what plain NumPy says; and every scene renders.
 
-The scenes play without drawing frames, except in the tests that render. What they hold does not
-depend on the backend.
+Each main scene is rendered once, and the same scene is looked at; a variant plays without drawing
+frames. What they hold does not depend on the backend.
 """
 
 import functools
 import importlib
+import io
 import json
 import subprocess
 import sys
@@ -38,6 +39,23 @@ def module(name):
 
 
 MAIN_SCENES = module("render").main_scenes()
+
+
+@functools.cache
+def rendered(name):
+    """A main scene after it was rendered, and the bytes of its video."""
+    module("theme")  # skips without manim
+    render, scenes = module("render"), []
+    play = render.play
+
+    def keep(*arguments):
+        scenes.append(play(*arguments))
+        return scenes[-1]
+
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(render, "play", keep)
+        video = render.render_video(name, MAIN_SCENES[name], "l", folder).read_bytes()
+    return scenes[0], video
 
 
 @functools.cache
@@ -79,13 +97,29 @@ def place_in(mobject, frame, cell):
 
 
 class Story:
-    """What holds for every scene; a subclass names one and adds what it shows."""
+    """What holds for every main scene; a subclass names one and adds what it shows.
+
+    All that needs the scene stands in its class, so that one worker of xdist renders it for all.
+    """
 
     file = name = None
 
     @property
     def scene(self):
-        return played(self.file, self.name)
+        return rendered(self.name)[0]
+
+    def test_renders_and_loops(self):
+        import av
+
+        with av.open(io.BytesIO(rendered(self.name)[1])) as container:
+            stream = container.streams.video[0]
+            assert (stream.width, stream.height, stream.average_rate) == (854, 480, 15)
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+        assert len(frames) > 8 * 15
+        first, middle, last = (frames[k].astype(float) for k in (0, len(frames) // 2, -1))
+        assert np.abs(first - last).mean() < 1.0, "the last frame is not the first"
+        assert np.abs(first - middle).mean() > 2.0, "nothing happens"
+        assert first.std() > 5, "the first frame is blank"
 
     def test_has_captions_holds_and_an_end(self):
         course_scene = module("course_scene")
@@ -136,7 +170,14 @@ class TestShiftOperation(Story):
 
 
 class TestShiftOperationTwoCells(TestShiftOperation):
+    """A variant, which has no GIF: it has to show the right thing, not to be drawn."""
+
     name, pixels = "ShiftOperationTwoCells", 2
+    test_renders_and_loops = None
+
+    @property
+    def scene(self):
+        return played(self.file, self.name)
 
 
 class TestCropPadConcat(Story):
@@ -396,23 +437,19 @@ class TestTrainingRecipe(Story):
             atol=1e-6,
         )
 
+    def test_text_that_does_not_fit_is_an_error(self, tmp_path):
+        from manim import tempconfig
 
-@pytest.mark.parametrize("name", MAIN_SCENES)
-def test_renders_and_loops(name, tmp_path):
-    video = module("render").render_video(
-        name, MAIN_SCENES[name], "l", module("theme") and tmp_path
-    )
-    import av
+        scene = self.scene
+        with (
+            tempconfig({"media_dir": str(tmp_path)}),
+            pytest.raises(ValueError, match="does not fit"),
+        ):
+            scene.caption("a long line " * 12)
 
-    with av.open(str(video)) as container:
-        stream = container.streams.video[0]
-        assert (stream.width, stream.height, stream.average_rate) == (854, 480, 15)
-        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
-    assert len(frames) > 8 * 15
-    first, middle, last = (frames[k].astype(float) for k in (0, len(frames) // 2, -1))
-    assert np.abs(first - last).mean() < 1.0, "the last frame is not the first"
-    assert np.abs(first - middle).mean() > 2.0, "nothing happens"
-    assert first.std() > 5, "the first frame is blank"
+
+def test_every_main_scene_has_its_story():
+    assert {story.name for story in Story.__subclasses__()} == set(MAIN_SCENES)
 
 
 @pytest.mark.parametrize("folder", [ROOT, ANIMATIONS], ids=["root", "animations"])
@@ -438,14 +475,6 @@ def test_a_variant_that_would_show_something_false_is_an_error(file, name, chang
     variant = type("Variant", (getattr(module(file), name),), change)
     with pytest.raises(ValueError, match=words):
         variant.compute(object.__new__(variant))
-
-
-def test_text_that_does_not_fit_is_an_error(tmp_path):
-    scene = played("training_recipe", "TrainingRecipe")
-    from manim import tempconfig
-
-    with tempconfig({"media_dir": str(tmp_path)}), pytest.raises(ValueError, match="does not fit"):
-        scene.caption("a long line " * 12)
 
 
 def gif_seconds(image):

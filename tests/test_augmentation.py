@@ -57,9 +57,16 @@ def test_a_crop_must_fit(size):
         RandomCropPerImage(*size)(numbered(1, 6, 6))
 
 
-@pytest.mark.parametrize(("height", "width"), [(0, 4), (4, -1), (2.5, 4)])
-def test_a_crop_has_a_positive_size(height, width):
-    with pytest.raises(ValueError, match=r"height|width"):
+@pytest.mark.parametrize(
+    ("height", "width", "message"),
+    [
+        (0, 4, r"^height must be .* got 0\."),
+        (4, -1, r"^width must be .* got -1\."),
+        (2.5, 4, r"^height must be .* got 2\.5\."),
+    ],
+)
+def test_a_crop_has_a_positive_size(height, width, message):
+    with pytest.raises(ValueError, match=message):
         RandomCropPerImage(height, width)
 
 

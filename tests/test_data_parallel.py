@@ -43,25 +43,34 @@ def run_on_two(config, log):
 
 
 def train_and_look(config, log, seen):
-    """Trains on two devices of TensorFlow; writes down the random states and draws of each."""
-    import tensorflow as tf
+    """Trains on two devices; writes down on how many the weights lie, as JAX tells.
 
+    Or, as only TensorFlow has its own for each, the random states and draws of each device.
+    """
     with open(log, "ab", buffering=0) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     make_devices(2)
     settle(config.dataset)
-    states = []
+    places, states = [], []
     on_epoch_begin = EpochStart.on_epoch_begin
 
     def look(self, epoch, logs=None):
         on_epoch_begin(self, epoch, logs)
+        if BACKEND == "jax":
+            places.append(len(self.model.trainable_variables[0].value.sharding.device_set))
+            return
         for variable in self.model.non_trainable_variables:
             if variable.name == "seed_generator_state":
                 states.append([copy.numpy().tolist() for copy in variable.value.values])
 
     EpochStart.on_epoch_begin = look
     train(config)
+    if BACKEND == "jax":  # which draws for the whole batch at once
+        seen.write_text(json.dumps({"places": places}))
+        return
+    import tensorflow as tf
+
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
         generator = keras.random.SeedGenerator(0)
@@ -120,19 +129,16 @@ else:
         """With all that is random by default, and a state saved within an epoch."""
         random = {"epochs": 1, "augmentation": "light", "save_every_steps": 3}
         config = tiny_config(data, tmp_path / "run", data_parallel=True, jit="auto", **random)
-        log = tmp_path / "log"
-        if BACKEND == "jax":  # which draws for the whole batch at once
-            code, output = run_on_two(config, log)
-        else:
-            arguments = (config, log, tmp_path / "seen")
-            process = process_maker().Process(target=train_and_look, args=arguments)
-            process.start()
-            process.join(timeout=300)
-            code, output = process.exitcode, log.read_text()
-        assert code == 0, output[-3000:]
+        arguments = (config, tmp_path / "log", tmp_path / "seen")
+        process = process_maker().Process(target=train_and_look, args=arguments)
+        process.start()
+        process.join(timeout=300)
+        assert process.exitcode == 0, (tmp_path / "log").read_text()[-3000:]
         assert RunFolder(config.run_dir).is_complete
-        if BACKEND == "tensorflow":
-            seen = json.loads((tmp_path / "seen").read_text())
+        seen = json.loads((tmp_path / "seen").read_text())
+        if BACKEND == "jax":
+            assert set(seen["places"]) == {2}
+        else:
             assert seen["states"]
             for one, other in [*seen["states"], seen["draws"]]:
                 assert one != other

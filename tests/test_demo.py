@@ -286,7 +286,14 @@ def test_the_space_runs_from_its_own_folder(tmp_path, classifier):
     space = tmp_path / "space"
     made = ["make", "--no-print-directory", "space", f"SPACE={space}"]
     subprocess.run(made, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    settings = {"GRADIO_SERVER_PORT": str(free_port()), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    # A Space has no TensorFlow, which Keras would load here.
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / "tensorflow.py").write_text("raise ImportError")
+    settings = {
+        "GRADIO_SERVER_PORT": str(free_port()),
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        "PYTHONPATH": str(tmp_path / "without"),
+    }
     with started(["app.py"], space, tmp_path, **settings) as address:
         client = gradio_client.Client(address, verbose=False)
         file = gradio_client.handle_file(CAT)

@@ -154,6 +154,7 @@ def in_a_sequence(network):
     return keras.Sequential([keras.Input((32, 32, 3)), rescaling, network, keras.layers.Softmax()])
 
 
+@pytest.mark.backend_free  # the graph is copied alike; what each backend writes is compared above
 @pytest.mark.parametrize("scaled", [by_an_operation, in_a_sequence])
 def test_nothing_around_the_network_is_left_out(scaled, tmp_path):
     network = ShiftViT.from_preset("micro", num_classes=3, normalization="batch")
@@ -167,6 +168,7 @@ def test_nothing_around_the_network_is_left_out(scaled, tmp_path):
     np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(("blocks", "in_8_bits"), [((2, 3, 1), 8 + 2), ((2,), 4)], ids=str)
 def test_what_8_bits_hold(blocks, in_8_bits):
     """Two products in each block but those of the first of several stages, and each merge."""
@@ -193,6 +195,7 @@ def model():
 
 
 class TestBadInput:
+    @pytest.mark.backend_free
     @pytest.mark.parametrize("backend", WRITERS)
     def test_a_format_that_a_backend_cannot_write_says_so_by_name(
         self, backend, model, tmp_path, monkeypatch

@@ -50,6 +50,7 @@ def test_the_shift_equals_the_authors(name):
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(moved), expected)
 
 
+@pytest.mark.backend_free  # the comparison with the right settings, above, runs on each
 @pytest.mark.parametrize(
     "change",
     [
@@ -69,6 +70,7 @@ def test_the_comparison_feels_every_choice(change):
     assert errors(model, arrays)["head"] > 5 * TOLERANCE
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("name", NAMES)
 def test_normalisations_have_pytorchs_epsilon(name):
     """1e-5 is what the authors leave it at. A tenth of it would hardly change an output."""
@@ -79,6 +81,7 @@ def test_normalisations_have_pytorchs_epsilon(name):
     assert set(found) == {1e-5}
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("name", NAMES)
 def test_sizes_are_told_by_the_shapes(name):
     arguments, state, _ = load_golden(name)
@@ -92,6 +95,7 @@ def test_sizes_are_told_by_the_shapes(name):
     assert config["normalization"] == {"GN1": "group", "BN": "batch"}[official["norm_layer"]]
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("name", NAMES)
 def test_parameters_are_as_many_as_the_authors(name):
     arguments, state, _ = load_golden(name)

@@ -1,6 +1,7 @@
 """The classifier in use: the same answer in every form, damaged files named, memory bounded."""
 
 import concurrent.futures
+import copy
 import io
 import os
 import subprocess
@@ -86,6 +87,7 @@ def test_a_model_of_other_images_is_refused(tmp_path):
         Classifier(tmp_path)
 
 
+@pytest.mark.backend_free
 def test_a_fresh_process_says_the_same(saved, classifier, tmp_path):
     path = tmp_path / "image.png"
     Image.fromarray(noise(32, 32, 3)).save(path)
@@ -175,13 +177,13 @@ class Recorder:
 
 
 @pytest.fixture
-def recorded(monkeypatch, saved):
-    classifier = Classifier(saved)
-    monkeypatch.setattr(classifier, "model", Recorder())
-    monkeypatch.setattr(classifier, "class_names", ("a", "b"))
-    return classifier
+def recorded(classifier):
+    recorded = copy.copy(classifier)
+    recorded.model, recorded.class_names = Recorder(), ("a", "b")
+    return recorded
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("count", "batch_size", "batches"),
     [
@@ -201,6 +203,7 @@ def test_few_shapes_are_compiled(recorded, count, batch_size, batches):
     assert said.logits[:, 0].tolist() == images[:, 0, 0, 0].tolist()
 
 
+@pytest.mark.backend_free
 def test_a_large_folder_is_decoded_batch_by_batch(recorded, monkeypatch, tmp_path):
     """A file is opened only after the batch before it has been predicted."""
     for k in range(10):
@@ -221,6 +224,7 @@ def test_a_large_folder_is_decoded_batch_by_batch(recorded, monkeypatch, tmp_pat
     assert [skipped.name for skipped in said.skipped] == ["9.png"]
 
 
+@pytest.mark.backend_free
 def test_two_threads_take_turns(recorded, monkeypatch):
     """On JAX, Keras gives the arrays of the weights away while it computes."""
     inside, most = [], []
@@ -239,6 +243,7 @@ def test_two_threads_take_turns(recorded, monkeypatch):
     assert (len(said), len(most), max(most)) == (8, 8, 1)
 
 
+@pytest.mark.backend_free
 def test_a_network_that_has_diverged(recorded, monkeypatch):
     monkeypatch.setattr(
         recorded.model, "predict_on_batch", lambda images: np.full((len(images), 2), np.nan)

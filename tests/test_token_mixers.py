@@ -147,6 +147,13 @@ def test_the_networks_mixer_is_the_one_asked_for():
     np.testing.assert_allclose(as_numpy(convolution(x)), as_numpy(shift_network(x)), atol=1e-5)
 
 
+def test_attention_has_the_networks_epsilon():
+    network = ShiftViT.from_preset("micro", token_mixer="attention", epsilon=1e-3)
+    stages = [network.get_layer(f"stage_{k}") for k in range(3)]
+    mixers = [block.shift for stage in stages for block in stage.blocks]
+    assert [mixer.norm.epsilon for mixer in mixers] == [1e-3] * 6
+
+
 def test_unknown_mixer_lists_the_known():
     with pytest.raises(ValueError, match=r"token_mixer must be one of .*'attention'.*'window'"):
         ShiftViT.from_preset("micro", token_mixer="window")

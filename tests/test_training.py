@@ -310,6 +310,7 @@ def bars(line):
     return [k for k, letter in enumerate(line) if letter == "|"]
 
 
+@pytest.mark.backend_free
 def test_time_left_ignores_the_first_epoch_which_compiles():
     history = [dict.fromkeys(MEASURED, 0.5) | {"images_per_second": 1234.4} for _ in range(4)]
     for k, (row, seconds) in enumerate(zip(history, [500.0, 30.0, 50.0, 40.0], strict=True)):
@@ -505,6 +506,7 @@ def test_last_weights_are_the_averaged_ones_if_there_are_any(data, tmp_path):
     assert all((average != last).any() for average, last in zip(kept, raw, strict=True))
 
 
+@pytest.mark.backend_free
 def test_kept_weights_cannot_change_when_a_run_is_resumed(data, tmp_path, no_fit):
     run = RunFolder(tmp_path / "run")
     with run.prepared(tiny_config(data, run.path).resolved(60), bytes_needed=0):
@@ -673,7 +675,9 @@ def test_half_precision_trains(data, tmp_path, precision):
 @pytest.mark.training
 def test_several_steps_in_one_call_give_the_same_run(plain, data, tmp_path):
     """Seven steps in calls of three: the last call is a short one."""
-    result = train(tiny_config(data, tmp_path / "run", steps_per_execution=3))
+    with models_seen() as seen:
+        result = train(tiny_config(data, tmp_path / "run", steps_per_execution=3))
+    assert [model.steps_per_execution for model in seen] == [3]
     np.testing.assert_allclose(
         measured(result.history), measured(plain.result.history), rtol=1e-4, atol=1e-5
     )
@@ -684,24 +688,34 @@ class TrainingWouldStartError(Exception):
 
 
 def decisions(data, run_dir, monkeypatch, **settings):
-    """What a run has decided when training would start, read from model and callbacks."""
-    shape = (24, 24, 3)
-    monkeypatch.setitem(PRESETS, "tiny_24", {**PRESETS["tiny"], "image_shape": shape})
+    """What a run has decided when training would start, read from the layers that compute.
+
+    Their network notes its arguments, too, but a note is right whatever became of them.
+    """
+    network = {"image_shape": (24, 24, 3), "num_shift_blocks_per_stages": (2, 2)}
+    monkeypatch.setitem(PRESETS, "tiny_24", {**PRESETS["tiny"], **network})
     found = {}
 
     def look(model, batches, callbacks, **_):
-        network = model.get_layer("shiftvit").get_config()
+        stages = [model.get_layer("shiftvit").get_layer(f"stage_{k}") for k in range(2)]
+        blocks = [block for stage in stages for block in stage.blocks]
+        dropouts = [d for b in blocks for d in (b.mlp.expand_dropout, b.mlp.project_dropout)]
+        (mlp_dropout_rate,) = {dropout.rate for dropout in dropouts}
+        ((shift, group),) = {(b.shift.shift_variant, b.shift.group_channels) for b in blocks}
+        augmentation = model.get_layer("augmentation")
         optimizer = model.optimizer
         loss = model.loss.get_config()
         rescaling = model.get_layer("rescaling")
         (epoch_end,) = [c for c in callbacks if isinstance(c, EpochEnd)]
         found.update(
-            {name: network[name] for name in ("mlp_dropout_rate", "stochastic_depth_rate")},
-            shift=network["shift_variant"],
-            group=network["group_channels"],
-            ramp=network["drop_path_ramp"],
-            augmentation=model.get_layer("augmentation").augmentation,
-            max_translation=model.get_layer("augmentation").max_translation,
+            shift=shift,
+            group=group,
+            mlp_dropout_rate=mlp_dropout_rate,
+            drop_path=tuple(round(b.drop_path.drop_path_rate, 3) for b in blocks),
+            augmentation=augmentation.augmentation,
+            max_translation=augmentation.max_translation,
+            flip=augmentation.horizontal_flip,
+            mixed=(batches.mixup_alpha, batches.cutmix_alpha),
             scale=(rescaling.scale, rescaling.offset),
             label_smoothing=loss["label_smoothing"],
             optimizer=type(optimizer).__name__,
@@ -723,11 +737,12 @@ def decisions(data, run_dir, monkeypatch, **settings):
 EXAMPLE_DECISIONS = {
     "shift": "border_zeroing",
     "group": 3,  # a quarter of the 12 channels
-    "ramp": "stage",
     "mlp_dropout_rate": 0.2,
-    "stochastic_depth_rate": 0.2,
+    "drop_path": (0.0, 0.2, 0.0, 0.2),  # from 0 again in the second stage
     "augmentation": "keras_io_2022",
     "max_translation": 4,
+    "flip": True,
+    "mixed": (0.0, 0.0),
     "scale": (1 / 255, 0.0),
     "label_smoothing": 0.0,
     "optimizer": "AdamConstantDecay",
@@ -739,6 +754,7 @@ EXAMPLE_DECISIONS = {
 }
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("fix", "changed"),
     [
@@ -747,15 +763,18 @@ EXAMPLE_DECISIONS = {
         ({"shift_variant": "none"}, {"shift": "none"}),
         ({"group_channels": 0}, {"group": None}),
         ({"group_channels": 2}, {"group": 2}),
-        ({"drop_path_ramp": "network"}, {"ramp": "network"}),
+        ({"drop_path_ramp": "network"}, {"drop_path": (0.0, 0.067, 0.133, 0.2)}),
         ({"mlp_dropout_rate": 0.0}, {"mlp_dropout_rate": 0.0}),
-        ({"stochastic_depth_rate": 0.0}, {"stochastic_depth_rate": 0.0}),
+        ({"stochastic_depth_rate": 0.0}, {"drop_path": (0.0, 0.0, 0.0, 0.0)}),
         (
             {"augmentation": "published"},
             {"augmentation": "published", "scale": (1 / 127.5, -1.0)},
         ),
         ({"max_translation": 2}, {"max_translation": 2}),
         ({"max_translation": 0}, {"max_translation": 0}),
+        ({"horizontal_flip": False}, {"flip": False}),
+        ({"mixup_alpha": 0.2}, {"mixed": (0.2, 0.0)}),
+        ({"cutmix_alpha": 1.0}, {"mixed": (0.0, 1.0)}),
         ({"label_smoothing": 0.1}, {"label_smoothing": 0.1}),
         (
             {"weight_decay_mode": "times_lr", "weight_decay": 0.1},
@@ -773,11 +792,14 @@ def test_each_fix_of_keras_io_2022_changes_what_it_names(data, tmp_path, monkeyp
     assert found == EXAMPLE_DECISIONS | changed
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(("recipe", "optimizer"), [("small", "AdamW"), ("light", "Muon")])
 def test_without_a_recipes_word_all_is_as_before(data, tmp_path, monkeypatch, recipe, optimizer):
-    found = decisions(data, tmp_path / "run", monkeypatch, recipe=recipe)
-    names = ("shift", "group", "ramp", "scale", "optimizer", "patience", "keep_last")
-    expected = ("paper", None, "network", (1 / 127.5, -1.0), optimizer, None, False)
+    settings = {"recipe": recipe, "stochastic_depth_rate": 0.3}  # some, so that its ramp shows
+    found = decisions(data, tmp_path / "run", monkeypatch, **settings)
+    names = ("shift", "group", "drop_path", "scale", "optimizer", "patience", "keep_last")
+    ramp = (0.0, 0.1, 0.2, 0.3)  # over all blocks
+    expected = ("paper", None, ramp, (1 / 127.5, -1.0), optimizer, None, False)
     assert tuple(found[name] for name in names) == expected
 
 
@@ -915,6 +937,7 @@ def test_an_epoch_draws_the_same_random_numbers_however_it_was_come_to():
 # ---------------------------------------------------------------- waiting for the device
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("callback", ["EpochStart", "EpochEnd", "TensorBoardScalars"])
 @pytest.mark.parametrize("hook", ["on_batch_end", "on_train_batch_end"])
 def test_no_callback_makes_keras_wait_for_the_device_after_each_step(callback, hook):
@@ -947,6 +970,7 @@ class Writer:
 '''
 
 
+@pytest.mark.backend_free
 @pytest.mark.training
 def test_tensorboard_gets_every_number_if_it_is_installed(data, tmp_path, monkeypatch):
     package = tmp_path / "site" / "tensorboard"
@@ -1041,6 +1065,7 @@ def test_a_run_starts_from_the_weights_of_another(plain, data, tmp_path, form):
     assert result.metrics["val_top1"] == plain.result.metrics["val_top1"]
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("form", ["folder", "model"])
 @pytest.mark.parametrize("change", [{"seed": 1}, {"validation_size": 15}])
 def test_weights_are_not_validated_on_what_they_were_trained_on(
@@ -1054,6 +1079,7 @@ def test_weights_are_not_validated_on_what_they_were_trained_on(
     assert not (tmp_path / "second").exists()
 
 
+@pytest.mark.backend_free
 def test_a_seed_that_splits_nothing_may_be_another(plain, data, tmp_path):
     """The file brings its three splits, so no other image is held back."""
     start = plain.result.run.path
@@ -1074,6 +1100,7 @@ def test_a_run_in_another_image_size(plain, data, tmp_path):
         train(tiny_config(data, tmp_path / "run", epochs=1, resume=True))
 
 
+@pytest.mark.backend_free
 @pytest.mark.training
 def test_images_that_are_larger_than_the_network_are_fitted_as_they_are_loaded(data, tmp_path):
     """Cropped and resized by `fit_image`, as `Classifier` does, not by the network."""
@@ -1092,6 +1119,7 @@ def test_images_that_are_larger_than_the_network_are_fitted_as_they_are_loaded(d
         assert again.metrics == result.metrics
 
 
+@pytest.mark.backend_free
 def test_weights_in_another_image_size_are_not_validated_on_what_they_were_trained_on(
     drawn_split, tmp_path, no_fit
 ):
@@ -1101,6 +1129,7 @@ def test_weights_in_another_image_size_are_not_validated_on_what_they_were_train
         train(config)
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("image_size", [None, 8, 16])
 def test_no_image_size_hides_another_copys_split(reordered_copy, tmp_path, no_fit, image_size):
     run, copy = reordered_copy
@@ -1108,6 +1137,7 @@ def test_no_image_size_hides_another_copys_split(reordered_copy, tmp_path, no_fi
         train(tiny_config(copy, tmp_path / "new", initial_weights=run.path, image_size=image_size))
 
 
+@pytest.mark.backend_free
 def test_images_that_cannot_be_had_in_the_size_of_the_weights_are_others(plain, tmp_path):
     """Of two sizes, so that they need an `image_size`, which the weights' run had not."""
     rng = np.random.default_rng(0)
@@ -1120,6 +1150,7 @@ def test_images_that_cannot_be_had_in_the_size_of_the_weights_are_others(plain, 
     assert result.run.is_complete
 
 
+@pytest.mark.backend_free
 def test_a_run_goes_on_without_the_weights_it_began_with(plain, data, tmp_path, monkeypatch):
     first = tmp_path / "first"
     shutil.copytree(plain.result.run.path, first)
@@ -1144,6 +1175,7 @@ def test_a_run_goes_on_without_the_weights_it_began_with(plain, data, tmp_path, 
         train(tiny_config(data, tmp_path / "another", **settings))
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("settings", [{"limit_train": 40}, {"image_size": 16}])
 def test_no_subset_or_size_hides_a_copy_under_another_path(
     drawn_split, tmp_path, monkeypatch, settings
@@ -1156,6 +1188,7 @@ def test_no_subset_or_size_hides_a_copy_under_another_path(
         train(tiny_config(other, tmp_path / "new", initial_weights=first.path, seed=1))
 
 
+@pytest.mark.backend_free
 def test_a_record_without_its_test_images_asks_for_the_seed(plain, data, tmp_path, no_fit):
     """Of an older version: the same validation images do not say which were tested on."""
     run = RunFolder(tmp_path / "old")
@@ -1168,6 +1201,7 @@ def test_a_record_without_its_test_images_asks_for_the_seed(plain, data, tmp_pat
         train(tiny_config(data, tmp_path / "new", initial_weights=run.path, seed=1))
 
 
+@pytest.mark.backend_free
 def test_who_starts_from_a_run_that_started_from_shipped_weights_hears_of_their_network(tmp_path):
     rng = np.random.default_rng(0)
     arrays = {"x": rng.integers(0, 256, (40, 8, 8, 3), "uint8"), "y": np.arange(40) % 4}
@@ -1187,16 +1221,29 @@ def test_train_takes_a_configuration():
         train({"epochs": 3})
 
 
-@pytest.fixture
-def drawn_split(data, tmp_path):
-    """A run, and its data, which leave the validation images to the seed."""
-    copy = tmp_path / "copy.npz"
+@pytest.fixture(scope="module")
+def drawn(data, tmp_path_factory):
+    """A folder with the data and the run of `drawn_split`, trained once for all its copies."""
+    folder = tmp_path_factory.mktemp("drawn")
     with np.load(data) as file:
         arrays = {name: file[name] for name in file if "val" not in name}
-    np.savez(copy, **arrays)
-    return train(tiny_config(copy, tmp_path / "run", epochs=1)).run, copy
+    np.savez(folder / "copy.npz", **arrays)
+    train(tiny_config(folder / "copy.npz", folder / "run", epochs=1))
+    return folder
 
 
+@pytest.fixture
+def drawn_split(drawn, tmp_path):
+    """A run, and its data, which leave the validation images to the seed."""
+    copy = Path(shutil.copy(drawn / "copy.npz", tmp_path))
+    run = RunFolder(shutil.copytree(drawn / "run", tmp_path / "run"))
+    # As if it had been trained here: `dataset_path` is seen from the run, and so is right already.
+    here = {"dataset": str(copy), "run_dir": str(run.path)}
+    run.write_json(run.config_path, run.read_config() | here)
+    return run, copy
+
+
+@pytest.mark.backend_free
 def test_weights_are_not_tested_on_what_they_were_trained_on(data, tmp_path, monkeypatch):
     """The same validation images, but the test is drawn: in another order, others are."""
     copy = tmp_path / "copy.npz"
@@ -1227,6 +1274,7 @@ def reordered_copy(drawn_split):
     return run, copy
 
 
+@pytest.mark.backend_free
 def test_weights_are_not_validated_on_another_copys_split(reordered_copy, tmp_path, no_fit):
     run, copy = reordered_copy
     for start in (run.path, run.model_path):
@@ -1235,6 +1283,7 @@ def test_weights_are_not_validated_on_another_copys_split(reordered_copy, tmp_pa
     assert not (tmp_path / "second").exists()
 
 
+@pytest.mark.backend_free
 def test_no_spelling_and_no_detour_hides_what_weights_were_trained_on(
     drawn_split, tmp_path, no_fit, monkeypatch
 ):
@@ -1263,6 +1312,7 @@ def test_no_spelling_and_no_detour_hides_what_weights_were_trained_on(
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.backend_free
 def test_a_relative_path_means_what_it_meant_to_the_run(drawn_split, tmp_path, monkeypatch):
     """Wherever the run that starts from it is started."""
     run, data = drawn_split
@@ -1285,6 +1335,7 @@ def test_a_relative_path_means_what_it_meant_to_the_run(drawn_split, tmp_path, m
         train(tiny_config(str(data), tmp_path / "other", initial_weights=run.path, seed=1))
 
 
+@pytest.mark.backend_free
 def test_a_run_notes_its_ancestors(plain, data, tmp_path):
     others = tmp_path / "others.npz"
     shutil.copy(data, others)
@@ -1301,6 +1352,7 @@ def test_a_run_notes_its_ancestors(plain, data, tmp_path):
     assert plain.result.run.read_config()["ancestors"] == []
 
 
+@pytest.mark.backend_free
 def test_a_run_does_not_resume_on_another_copys_split(reordered_copy, no_fit):
     run, copy = reordered_copy
     run.metrics_path.unlink()

@@ -1,10 +1,12 @@
 """The browser page in a headless Chromium, compared with the Keras model and with Pillow."""
 
 import base64
+import fcntl
+import importlib.util
 import io
+import os
 import re
 import struct
-import subprocess
 import sys
 import zlib
 
@@ -27,9 +29,14 @@ CONTRAST = (ROOT / "tests" / "explorer_contrast.js").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("page") / "web"
-    build(folder)
-    with served(folder) as url:
+    parent = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        parent = parent.parent  # of all workers, of which the first builds for the others
+    with open(parent / "web_page.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (parent / "web_page").exists():
+            build(parent / "web_page")
+    with served(parent / "web_page") as url:
         yield url
 
 
@@ -80,7 +87,9 @@ def seen(page):
 
 
 def upload(page, name, content, mime="image/png"):
-    page.locator("#file").set_input_files({"name": name, "mimeType": mime, "buffer": content})
+    """Uploads bytes under a name, or a file as it is."""
+    in_memory = {"name": name, "mimeType": mime, "buffer": content}
+    page.locator("#file").set_input_files(in_memory if isinstance(content, bytes) else content)
 
 
 def encoded(image, format, **options):
@@ -171,8 +180,9 @@ def png_of(width, height):
     )
 
 
-def bad_files():
-    """{file name: (bytes, what the page has to say)}"""
+def bad_files(folder):
+    """{file name: (bytes or a path in `folder`, what the page has to say)}"""
+    (folder / "large.bmp").write_bytes(b"BM" + bytes(26_000_000))
     temple = Image.fromarray(load_sample_images().images[0])
     cut = {
         f"cut.{ending}": encoded(temple, format)
@@ -186,15 +196,15 @@ def bad_files():
         "words.jpg": (b"This is no picture at all.", "words.jpg is not a JPEG, PNG"),
         "drawing.png": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "not a JPEG, PNG"),
         "head only.png": (png_of(5, 5)[:20], "head only.png is a damaged PNG file"),
-        "large.bmp": (b"BM" + bytes(26_000_000), "large.bmp has 26.0 MB; this page takes up to 25"),
+        "large.bmp": (folder / "large.bmp", "large.bmp has 26.0 MB; this page takes up to 25"),
         "bomb.png": (png_of(20_000, 10_000), "20000 × 10000 pixels; this page takes up to 50"),
         "<b>name</b>.jpg": (b"\xff\xd8\xff", "<b>name</b>.jpg is a damaged JPEG file"),
         **{name: (file[: len(file) // 2], f"{name} is a damaged") for name, file in cut.items()},
     }
 
 
-def test_bad_files_get_a_readable_message_and_the_next_one_works(page):
-    for name, (content, message) in bad_files().items():
+def test_bad_files_get_a_readable_message_and_the_next_one_works(page, tmp_path):
+    for name, (content, message) in bad_files(tmp_path).items():
         upload(page, name, content)
         expect(page.get_by_role("alert")).to_contain_text(message)
         assert not page.locator("#answer").is_visible(), name
@@ -294,21 +304,43 @@ def test_an_example_that_is_not_there_is_named(browser, address):
     page.context.close()
 
 
-def test_a_build_replaces_nothing_but_a_build(address, tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
-    command = [sys.executable, "web/build.py", "--output", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1
-    message = done.stderr.splitlines()[-1]
-    assert message.startswith(f"{tmp_path} holds something else than an earlier build")
-    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
-    assert [path.name for path in tmp_path.parent.glob(".partial-*")] == []
+@pytest.fixture
+def build_into(monkeypatch, tmp_path):
+    """Runs the command of `web/build.py` with stand-ins for the runtime and for the network."""
+    spec = importlib.util.spec_from_file_location("web_build", ROOT / "web" / "build.py")
+    command = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(command)
+    monkeypatch.setattr(command, "export", lambda model, path, format: path.write_bytes(b"onnx"))
+    runtime = tmp_path / "onnxruntime-web"
+    (runtime / "dist").mkdir(parents=True)
+    for name in command.RUNTIME:
+        (runtime / "dist" / name).write_text(name)
+
+    def build_into(folder):
+        options = ["--output", str(folder), "--runtime", str(runtime)]
+        monkeypatch.setattr(sys, "argv", ["web/build.py", *options])
+        command.main()
+
+    return build_into
 
 
-def test_a_build_is_replaced_by_the_next(tmp_path):
-    build(tmp_path / "web")
+def test_a_build_replaces_nothing_but_a_build(build_into, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(SystemExit) as ended:
+        build_into(folder)
+    message = f"{folder} holds something else than an earlier build"
+    assert ended.value.code.startswith(message)  # a text is written to stderr, and the code is 1
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    assert [path.name for path in tmp_path.glob(".partial-*")] == []
+
+
+def test_a_build_is_replaced_by_the_next(build_into, tmp_path):
+    beside = {path.name for path in tmp_path.iterdir()}
+    build_into(tmp_path / "web")
     (tmp_path / "web" / "old.txt").write_text("of the earlier build")
-    build(tmp_path / "web")
+    build_into(tmp_path / "web")
     assert not (tmp_path / "web" / "old.txt").exists()
     assert (tmp_path / "web" / "model.onnx").is_file()
-    assert [path.name for path in tmp_path.iterdir()] == ["web"]
+    assert {path.name for path in tmp_path.iterdir()} == beside | {"web"}

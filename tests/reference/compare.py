@@ -80,9 +80,22 @@ def adamw_path(arrays, settings, mode="constant", weight_decay=None, decay_all=T
 
 
 def _schedule(settings):
-    return warmup_cosine(
+    schedule = warmup_cosine(
         settings["lr_start"], settings["lr_max"], settings["warmup_steps"], settings["steps"]
     )
+    return _Compiled(schedule) if keras.backend.backend() == "jax" else schedule
+
+
+class _Compiled(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule as training has it. On its own, JAX compiles its `cond` anew at each step."""
+
+    def __init__(self, schedule):
+        import jax
+
+        self.compiled = jax.jit(schedule)
+
+    def __call__(self, step):
+        return self.compiled(ops.convert_to_tensor(step))
 
 
 def compare_training(arrays, settings):

@@ -114,6 +114,10 @@ def resumed(data, folder, log, expected):
 
 def uninterrupted(data, folder):
     """A run that nothing happens to: `(rows of its history, its seconds)`."""
+    # The first process waits for the fork server's imports, the runs to be killed will not.
+    first = process_maker().Process(target=int)
+    first.start()
+    first.join(PATIENCE)
     begin = time.monotonic()
     wrong = resumed(data, folder / "whole", folder / "whole.log", None)
     if wrong:

@@ -155,28 +155,52 @@ def command_line(*arguments, **environment):
     )
 
 
-@pytest.mark.parametrize(
-    ("package", "problem"),
-    [
-        ("manim", "raise ImportError('libcairo.so.2: cannot open shared object file')"),
-        ("manimpango", "raise ImportError('libpango-1.0.so.0: cannot open shared object file')"),
-        ("manim", "raise ModuleNotFoundError(\"No module named 'manim'\", name='manim')"),
-    ],
-)
-def test_missing_native_library_is_one_line_with_packages(tmp_path, package, problem):
-    (tmp_path / "path" / package).mkdir(parents=True)
-    (tmp_path / "path" / package / "__init__.py").write_text(problem)
-    done = command_line("Pyramid", "--media-folder", tmp_path, PYTHONPATH=str(tmp_path / "path"))
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert done.stderr.strip().splitlines()[-1].startswith("manim cannot be loaded (")
+def stand_in(folder, package, problem):
+    """A folder to import `package` from, which does this instead."""
+    (folder / "path" / package).mkdir(parents=True)
+    (folder / "path" / package / "__init__.py").write_text(problem)
+    return str(folder / "path")
+
+
+def check_one_line_with_packages(line):
+    assert line.startswith("manim cannot be loaded (")
+    assert len(line.splitlines()) == 1
     for words in (
         "apt-get install gcc python3-dev libcairo2-dev",
         "brew install cairo",
         "dnf install",
         "conda",
     ):
-        assert words in done.stderr.strip().splitlines()[-1]
+        assert words in line
+
+
+def test_missing_native_library_is_one_line_with_packages(tmp_path):
+    problem = "raise ImportError('libpango-1.0.so.0: cannot open shared object file')"
+    path = stand_in(tmp_path, "manimpango", problem)
+    done = command_line("Pyramid", "--media-folder", tmp_path, PYTHONPATH=path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    check_one_line_with_packages(done.stderr.strip().splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        "raise ImportError('libcairo.so.2: cannot open shared object file')",
+        "raise ModuleNotFoundError(\"No module named 'manim'\", name='manim')",
+    ],
+)
+def test_missing_manim_is_one_line_with_packages(problem, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(ROOT / "animations"))
+    render = importlib.import_module("render")
+    monkeypatch.syspath_prepend(stand_in(tmp_path, "manim", problem))
+    scenes = {path.stem for path in (ROOT / "animations").glob("*.py")} - {"render"}
+    for name in [*sys.modules]:
+        if name.partition(".")[0] in {"manim", *scenes}:
+            monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(SystemExit) as ended:
+        render.main(["Pyramid", "--media-folder", str(tmp_path)])
+    check_one_line_with_packages(ended.value.code)  # a text goes to stderr, and the code is 1
 
 
 def test_missing_ffmpeg_is_one_line_with_packages(monkeypatch, tmp_path):

@@ -100,6 +100,9 @@ def check_same_end(result, expected):
         np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
 
 
+# The order in which files are written and take their places is no backend's. That each resumes with
+# its random numbers is shown by the test between epochs.
+@pytest.mark.backend_free
 @pytest.mark.training
 def test_killed_at_random_moments(data, uninterrupted, tmp_path):
     """Twice, each time somewhere in the epoch after one that has ended."""
@@ -124,6 +127,7 @@ def test_killed_at_random_moments(data, uninterrupted, tmp_path):
     check_same_run(train(tiny_config(data, run.path, resume=True)), uninterrupted)
 
 
+@pytest.mark.backend_free  # as above
 @pytest.mark.training
 def test_killed_while_each_of_its_files_is_written(data, uninterrupted, tmp_path):
     """One run that dies five times; every file it writes is once left half-written."""

@@ -4,6 +4,7 @@ Colours are those of Okabe and Ito, which stay apart for colour-blind readers. N
 anything by colour alone: lines differ in style, cells carry their numbers.
 """
 
+import keras
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -48,7 +49,12 @@ def schedule_figure(schedule, total_steps, warmup_steps=None):
     steps = np.unique([*np.linspace(0, total_steps, 111).astype(int), *corners])
     figure = Figure(figsize=(6.4, 3.2), layout="constrained")
     axes = figure.add_subplot()
-    axes.plot(steps, [float(schedule(int(step))) for step in steps], color=PALETTE["blue"])
+    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        # Not called step by step: each time, JAX would compile its conditions anew.
+        rates = keras.ops.convert_to_numpy(keras.ops.map(schedule, steps))
+    else:
+        rates = [float(schedule(int(step))) for step in steps]
+    axes.plot(steps, rates, color=PALETTE["blue"])
     if warmup_steps:
         axes.axvline(warmup_steps, color=PALETTE["grey"], linestyle=":")
         axes.annotate(

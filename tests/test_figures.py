@@ -1,5 +1,8 @@
 """The figures hold the numbers that they were given."""
 
+import math
+
+import keras
 import numpy as np
 import pytest
 
@@ -11,7 +14,6 @@ HISTORY = [
 ]
 
 
-@pytest.mark.backend_free
 def test_schedule_is_drawn_at_every_step():
     figure = figures.schedule_figure(warmup_cosine(0.0, 1.0, 10, 110), 110, 10)
     steps, rates = figure.axes[0].lines[0].get_data()
@@ -19,6 +21,28 @@ def test_schedule_is_drawn_at_every_step():
     cosine = 0.5 * (1 + np.cos(np.pi * (steps - 10) / 100))
     np.testing.assert_allclose(rates, np.where(steps < 10, steps / 10, cosine), atol=1e-6)
     assert list(figure.axes[0].lines[1].get_xdata()) == [10, 10]
+
+
+@pytest.mark.backend_free
+def test_a_schedule_may_be_plain_python():
+    figure = figures.schedule_figure(lambda step: math.sqrt(step) if step > 3 else 0.0, 110)
+    steps, rates = figure.axes[0].lines[0].get_data()
+    np.testing.assert_allclose(rates, np.where(steps > 3, np.sqrt(steps), 0))
+
+
+if keras.backend.backend() == "jax":
+
+    def test_jax_compiles_a_schedule_once():
+        """It took a second for twenty steps, when each was a call of its own."""
+        calls = []
+
+        class Counted(keras.optimizers.schedules.CosineDecay):
+            def __call__(self, step):
+                calls.append(step)
+                return super().__call__(step)
+
+        figures.schedule_figure(Counted(1.0, 110), 110)
+        assert 1 <= len(calls) <= 3
 
 
 @pytest.mark.backend_free

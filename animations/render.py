@@ -257,11 +257,20 @@ def run(jobs, processes):
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context) as pool:
         futures = [pool.submit(*job) for job in jobs]
-        try:
-            yield from (future.result() for future in futures)
-        finally:
-            for future in futures:  # after a failure, what has not begun does not begin
-                future.cancel()
+        failures = []
+        for future in futures:
+            try:
+                result = future.result()
+            except concurrent.futures.CancelledError:
+                continue
+            except (Exception, SystemExit) as error:
+                failures.append(error)
+                for other in futures:  # what has not begun does not begin; the rest is handed on
+                    other.cancel()
+            else:
+                yield result
+        if failures:
+            raise failures[0]
 
 
 if __name__ == "__main__":

@@ -18,6 +18,12 @@ from shiftvit_utils.pretrained import SHIPPED, shipped_record
 from shiftvit_utils.run_folder import RunFolder
 from shiftvit_utils.saving import FORMAT_VERSION, METADATA_MEMBER
 
+# What the shipped weights were measured on, for readers who do not know this project.
+_SHIPPED_DATA = (
+    "CIFAR-10 (image folder), every image once through JPEG compression, so not to be compared "
+    "with published numbers"
+)
+
 
 def save_for_hub(run, directory, repo_id=None, title=None, license="apache-2.0"):
     """Writes what the Hub needs to serve a trained classifier to `keras.saving.load_model`.
@@ -108,13 +114,8 @@ def _load(run):
     """The classifier, the configuration and the metrics of a run."""
     if isinstance(run, str) and run in SHIPPED:
         record = shipped_record(run)
-        source = "CIFAR-10 (image folder), every image once through JPEG compression, so not to be "
-        source += "compared with published numbers"
-        return (
-            Classifier(weights=run),
-            record["config"],
-            {**record["metrics"], "data_source": source},
-        )
+        metrics = {**record["metrics"], "data_source": _SHIPPED_DATA}
+        return Classifier(weights=run), record["config"], metrics
     if not isinstance(run, (str, os.PathLike, RunFolder)):
         raise TypeError(
             f"run={run!r} must be the path of a run folder, a RunFolder, or one of "

@@ -253,6 +253,15 @@ def test_a_missing_ffmpeg_is_noticed_before_anything_is_drawn(monkeypatch, tmp_p
         render.main(["Pyramid", "--media-folder", str(tmp_path), "--gifs"])
 
 
+def test_what_was_made_beside_a_failure_is_handed_on(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "animations"))
+    render = importlib.import_module("render")
+    handed_on = render.run([(sys.exit, "too large"), (str.upper, "made")], 2)
+    assert next(handed_on) == "MADE"
+    with pytest.raises(SystemExit, match="too large"):
+        next(handed_on)
+
+
 def test_what_was_made_before_a_failure_stands_in_the_manifest(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(ROOT / "animations"))
     render = importlib.import_module("render")

@@ -7,12 +7,14 @@ would tell nothing any more. So the table leaves out what the notebook measures 
 """
 
 import concurrent.futures
+import contextlib
 import csv
 import dataclasses
 import functools
 import json
 import math
 import os
+import queue
 import subprocess
 import sys
 from pathlib import Path
@@ -165,13 +167,16 @@ def run_sweep(points, seeds, folder, notebook, parameters, workers=1, run=subpro
     Path(folder).mkdir(parents=True, exist_ok=True)
     run = functools.partial(run, env={**os.environ, **_share_of_threads(workers)})
     failures = []
+    ended: queue.SimpleQueue = queue.SimpleQueue()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        futures = {
-            pool.submit(_run_one, path, point, seed, notebook, parameters, run): (point, seed)
-            for path, (point, seed) in jobs.items()
-        }
         try:
-            for count, future in enumerate(concurrent.futures.as_completed(futures), start=1):
+            futures = {}
+            for path, (point, seed) in jobs.items():
+                future = pool.submit(_run_one, path, point, seed, notebook, parameters, run)
+                futures[future] = point, seed
+                future.add_done_callback(ended.put)
+            for count in range(1, len(jobs) + 1):
+                future = _next(ended)
                 point, seed = futures[future]
                 error = future.result()
                 word = "FAILED" if error else "done"
@@ -187,6 +192,17 @@ def run_sweep(points, seeds, folder, notebook, parameters, workers=1, run=subpro
             raise
     if failures:
         raise RuntimeError(f"{len(failures)} of {len(jobs)} runs failed:\n\n" + "\n".join(failures))
+
+
+def _next(ended):
+    """Waits for the next of `ended`, a queue, and for Ctrl-C.
+
+    A thread that waits without a limit does not wake for a signal that came just before it began to
+    wait, and on Windows for none.
+    """
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return ended.get(timeout=1)
 
 
 def run_path(folder, point, seed):

@@ -1,5 +1,7 @@
 """The sweep: what it runs, what it does not run again, and that no failure is lost."""
 
+import _thread
+import concurrent.futures
 import contextlib
 import io
 import json
@@ -140,34 +142,73 @@ def test_papermill_says_so_in_these_words(tmp_path, monkeypatch):
     assert starts.read_text().split() == ["start"] * 2
 
 
-@pytest.mark.backend_free
-def test_after_an_interrupt_nothing_more_begins(tmp_path):
-    has_said_so = threading.Event()
+class Saying(io.StringIO):
+    """What is printed, and whether that was the word that nothing more begins."""
 
-    class Watched(io.StringIO):
-        def write(self, text):
-            if "Interrupted: nothing more begins" in text:
-                has_said_so.set()
-            return super().write(text)
+    def __init__(self):
+        super().__init__()
+        self.said_so = threading.Event()
+
+    def write(self, text):
+        if "Interrupted: nothing more begins" in text:
+            self.said_so.set()
+        return super().write(text)
+
+
+def send_ctrl_c():
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+
+# The second does not wake a thread that waits: so it is with a signal that comes just before.
+@pytest.mark.backend_free
+@pytest.mark.parametrize("interrupt", [send_ctrl_c, _thread.interrupt_main])
+def test_after_an_interrupt_nothing_more_begins(interrupt, tmp_path):
+    saying = Saying()
 
     class Interrupting(FakePapermill):
         def __call__(self, command, env, **options):
             outcome = super().__call__(command, env, **options)
             if len(self.asked) == 2:
-                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-                has_said_so.wait(60)  # the run is still going on, as a real one would be
+                interrupt()
+                saying.said_so.wait(60)  # the run is still going on, as a real one would be
             return outcome
 
     fake = Interrupting()
     # A process in the background may ignore Ctrl-C.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with pytest.raises(KeyboardInterrupt), contextlib.redirect_stdout(Watched()):
+        with pytest.raises(KeyboardInterrupt), contextlib.redirect_stdout(saying):
             run_sweep(POINTS, list(range(10)), tmp_path / "sweep", NOTEBOOK, COMMON, 1, run=fake)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert has_said_so.is_set()
+    assert saying.said_so.is_set()
     assert len(fake.asked) == 2  # of twenty
+
+
+@pytest.mark.backend_free
+def test_an_interrupt_while_the_runs_are_lined_up_ends_them_too(tmp_path, monkeypatch):
+    saying, has_begun, lined_up = Saying(), threading.Event(), []
+    submit = concurrent.futures.ThreadPoolExecutor.submit
+
+    class Long(FakePapermill):
+        def __call__(self, command, env, **options):
+            has_begun.set()
+            saying.said_so.wait(60)
+            return super().__call__(command, env, **options)
+
+    def interrupted(pool, *arguments):
+        if len(lined_up) == 5:
+            has_begun.wait(60)
+            raise KeyboardInterrupt
+        lined_up.append(submit(pool, *arguments))
+        return lined_up[-1]
+
+    monkeypatch.setattr(concurrent.futures.ThreadPoolExecutor, "submit", interrupted)
+    fake = Long()
+    with pytest.raises(KeyboardInterrupt), contextlib.redirect_stdout(saying):
+        run_sweep(POINTS, list(range(10)), tmp_path / "sweep", NOTEBOOK, COMMON, 1, run=fake)
+    assert saying.said_so.is_set()
+    assert len(fake.asked) == 1
 
 
 @pytest.mark.backend_free

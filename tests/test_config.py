@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import types
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from shiftvit_utils.config import TrainConfig
 from shiftvit_utils.presets import PRESETS
 
 pytestmark = pytest.mark.backend_free
+
+ROOT = Path(__file__).parents[1]
 
 # The published example, as its text, its code and its log give it.
 KERAS_IO_2022 = {
@@ -184,7 +187,7 @@ FIXES = {
 
 
 def test_long_is_the_recipe_of_the_measured_run():
-    results = Path(__file__).parents[1] / "benchmarks" / "results" / "gpu-runs-h100.json"
+    results = ROOT / "benchmarks" / "results" / "gpu-runs-h100.json"
     measured = json.loads(results.read_text())["cifar10_strong_randaugment"]["config"]
     where_and_how = {"recipe", "run_dir", "resume", "save_every_epochs"}
     now = TrainConfig(
@@ -203,6 +206,25 @@ def test_long_is_the_recipe_of_the_measured_run():
     assert {name: found[name] for name in measured if name not in where_and_how} == {
         name: value for name, value in measured.items() if name not in where_and_how
     }
+
+
+def test_the_long_run_on_two_cores_is_of_the_call_in_the_text():
+    text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    section = text.split("\n## Smaller patches, for hours on two cores\n")[1].split("\n## ")[0]
+    call = section.split("```python\n")[1].split("```")[0]
+    calls = []
+    exec(call, {"sv": types.SimpleNamespace(train=calls.append, TrainConfig=TrainConfig)})
+    (config,) = calls
+    found = dataclasses.asdict(config.resolved(num_train=45_000))
+    results = ROOT / "benchmarks" / "results" / "smaller-patches-run-cpu.json"
+    measured = json.loads(results.read_text())
+    assert {name: found[name] for name in measured["config"]} == measured["config"]
+    val_top1 = [epoch["val_top1"] for epoch in measured["history"]]
+    metrics = measured["metrics"]
+    assert len(val_top1) == metrics["epochs"] == found["epochs"]
+    assert metrics["val_top1"] == val_top1[-1]
+    last = val_top1[42:]
+    assert metrics["lowest_and_highest_val_top1_from_epoch_43_on"] == [min(last), max(last)]
 
 
 @pytest.mark.parametrize(("given", "kept"), [(64, [64, 64]), ((48, 64), [48, 64]), (None, None)])
